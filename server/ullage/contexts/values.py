@@ -1,0 +1,252 @@
+"""What the use cases answer with. These values travel to clients as they are, in camelCase.
+
+A field without a default is always sent, ``None`` as ``null``; a field with one is left out while it has it.
+Times are milliseconds since the epoch or durations in milliseconds, sizes are bytes, counts are tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import frozen
+
+from ullage.conversation.messages import Role, ToolCall
+from ullage.conversation.operations import Operation
+from ullage.conversation.usage import CountSource, Usage, Warning
+from ullage.settings import CacheType, SettingValue, Strategy
+
+Priority = Literal["active", "ready", "standby", "dormant"]
+StopReason = Literal["stop", "length", "cancelled", "toolCalls"]
+
+
+@frozen
+class Context:
+    """One conversation context. Its id survives renames, moves from folder to multi-root, and restarts; ``active`` is
+    said per connection."""
+
+    id: str
+    name: str
+    workspace_uri: str
+    mode: str | None
+    model: str | None
+    priority: Priority
+    created_at: int
+    last_used_at: int
+    usage: Usage
+
+
+@frozen
+class MessageView:
+    """A message with what the window knows of it: whether it is pinned, and what it costs."""
+
+    id: str
+    role: Role
+    content: str
+    created_at: int
+    tokens: int
+    source: CountSource
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    pinned: bool = False
+    reasoning: str | None = None
+    summary_of: tuple[str, ...] | None = None
+
+
+@frozen
+class SwitchResult:
+    context: Context
+    previous_context_id: str | None
+    restored_from: Literal["memory", "kv-slot", "store"]
+    duration_ms: float
+
+
+@frozen
+class DeviceReading:
+    name: str
+    total: int | None
+    used: int | None
+    available: int | None
+
+
+@frozen
+class MemoryReading:
+    kind: Literal["nvidia", "amd", "apple", "intel", "cpu"]
+    total: int | None
+    used: int | None
+    available: int | None
+    model_loaded: int | None
+    devices: tuple[DeviceReading, ...]
+    at: int
+
+
+@frozen
+class ModelState:
+    name: str | None
+    provider: str | None
+    loaded: bool
+
+
+@frozen
+class KvCacheState:
+    """``type_source`` says whether we chose the type, measured it, took it from settings, or assume it."""
+
+    type: CacheType | None
+    type_source: Literal["ours", "measured", "settings", "assumed"]
+    bytes: int | None
+
+
+@frozen
+class AutoCompress:
+    enabled: bool
+    threshold: float
+
+
+@frozen
+class ContextStatus:
+    """Everything a status bar shows of a context; ``text`` is one short line for it."""
+
+    context: Context
+    model: ModelState
+    usage: Usage
+    memory: MemoryReading | None
+    kv_cache: KvCacheState
+    snapshots: int
+    auto_size: bool
+    auto_compress: AutoCompress
+    warning: Warning
+    text: str
+
+
+@frozen
+class TokensByRole:
+    system: int
+    user: int
+    assistant: int
+    tool: int
+
+
+@frozen
+class CompressionRecord:
+    at: int
+    strategy: Strategy
+    ratio: float
+
+
+@frozen
+class CountCacheStats:
+    hits: int
+    misses: int
+
+
+@frozen
+class PromptStats:
+    """Prompt tokens that the model server evaluated and took from its cache, in sum over this process's requests."""
+
+    evaluated: int
+    reused: int
+
+
+@frozen
+class TimingStats:
+    """Of the last answer in this process; None before the first."""
+
+    first_token_ms: float | None
+    total_ms: float | None
+    tokens_per_second: float | None
+
+
+@frozen
+class MemorySample:
+    at: int
+    used: int
+    total: int
+
+
+@frozen
+class ContextStats(ContextStatus):
+    weights_bytes: int | None
+    tokens_by_role: TokensByRole
+    compressions: tuple[CompressionRecord, ...]
+    snapshot_bytes: int
+    count_cache: CountCacheStats
+    prompt: PromptStats
+    timings: TimingStats
+    settings: tuple[SettingValue, ...]
+    memory_history: tuple[MemorySample, ...]
+
+
+@frozen
+class Timing:
+    """``prompt_tokens`` and ``reused_tokens`` are the model server's own figures."""
+
+    first_token_ms: float | None
+    total_ms: float
+    prompt_tokens: int | None
+    reused_tokens: int | None
+    completion_tokens: int
+
+
+@frozen
+class Fitted:
+    """What ``complete`` left out of a foreign history: turns dropped, tool results masked or shortened, tokens."""
+
+    dropped: int
+    masked: int
+    before: int
+    after: int
+
+
+@frozen
+class CompressionResult:
+    strategy: Strategy
+    original_tokens: int
+    compressed_tokens: int
+    ratio: float
+    summary: MessageView | None
+    preserved: tuple[str, ...]
+    removed: int
+    operation_id: str
+    reduced_by: tuple[Literal["toolResults", "summary", "truncation"], ...]
+
+
+@frozen
+class ChatResult:
+    message: MessageView
+    usage: Usage
+    timing: Timing
+    compressed: CompressionResult | None
+    fitted: Fitted | None
+    stop_reason: StopReason
+
+
+@frozen
+class Partial:
+    """A piece of an answer as it streams; exactly one field is set."""
+
+    delta: str | None = None
+    reasoning: str | None = None
+    tool_call: ToolCall | None = None
+
+
+@frozen
+class Model:
+    name: str
+    provider: str
+    loaded: bool
+    context_length: int | None
+    allocated_context: int | None
+    bytes: int | None
+
+
+@frozen
+class Undone:
+    undone: Operation
+    usage: Usage
+
+
+@frozen
+class Counts:
+    counts: tuple[int, ...]
+    total: int
+    source: CountSource

@@ -1,0 +1,1 @@
+"""Model servers behind one small interface. The only place that knows HTTP."""

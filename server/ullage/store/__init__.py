@@ -1,0 +1,1 @@
+"""What survives everything: SQLite, migrations, locks. The only place that knows SQL and file names."""

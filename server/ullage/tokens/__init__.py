@@ -1,0 +1,1 @@
+"""Exact counting: vocabularies, templates, counters, caches."""
