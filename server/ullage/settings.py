@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -226,7 +226,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return tree
 
 
-def flatten(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Every leaf of a settings tree with its dotted path."""
     for attribute in attrs.fields(type(tree)):
         path = prefix + camel(attribute.name)
@@ -243,10 +243,10 @@ def camel(name: str) -> str:
 
 
 def _allowed_from_repository(path: str) -> bool:
-    return path.split(".")[0] in FROM_REPOSITORY and path not in NOT_FROM_REPOSITORY
+    return path.partition(".")[0] in FROM_REPOSITORY and path not in NOT_FROM_REPOSITORY
 
 
-def _leaves_of(tree: Mapping[str, Any], kind: type = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves_of(tree: Mapping[str, Any], kind: Any = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves as a source wrote them. Below a leaf of type dict (multipliers, modes) nothing is taken apart."""
     hints = _hints(kind)
     for key, value in tree.items():
@@ -295,7 +295,7 @@ def _branch(kind: Any, value: Any) -> Any:
     return tree
 
 
-def _scalar(kind: type, value: Any, bounds: Mapping[Any, Any]) -> Any:
+def _scalar(kind: Any, value: Any, bounds: Mapping[Any, Any]) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -316,8 +316,8 @@ def _range(least: float | None, most: float | None) -> str:
     return f"at least {least}" if most is None else f"between {least} and {most}"
 
 
-@lru_cache
-def _hints(kind: type) -> dict[str, Any]:
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
     return {camel(name): hint for name, hint in typing.get_type_hints(kind).items()}
 
 

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from ullage.conversation.messages import Role, ToolCall
 from ullage.conversation.operations import Operation
-from ullage.conversation.usage import CountSource, Usage, Warning
+from ullage.conversation.usage import CountSource, Usage, WarningLevel
 from ullage.settings import CacheType, SettingValue, Strategy
 
 Priority = Literal["active", "ready", "standby", "dormant"]
@@ -114,7 +114,7 @@ class ContextStatus:
     snapshots: int
     auto_size: bool
     auto_compress: AutoCompress
-    warning: Warning
+    warning: WarningLevel
     text: str
 
 

@@ -10,8 +10,9 @@ from attrs import frozen
 CountSource = Literal["provider", "vocabulary", "tiktoken", "estimate"]
 """How a count was found; the first two are exact."""
 
-Warning = Literal["none", "high", "critical"]  # noqa: A001  # the protocol's word; nothing here warns through `warnings`
+WarningLevel = Literal["none", "high", "critical"]
 
+EXACT: frozenset[CountSource] = frozenset({"provider", "vocabulary"})
 _EXACTNESS: tuple[CountSource, ...] = ("provider", "vocabulary", "tiktoken", "estimate")
 CRITICAL_PRESSURE = 0.95
 
@@ -88,7 +89,7 @@ def turns_left(tokens: int, limit: int | None, reserved: int, growth: Sequence[i
     return max(int(room / (sum(grown) / len(grown))), 0)
 
 
-def warning_for(pressure: float | None, threshold: float) -> Warning:
+def warning_for(pressure: float | None, threshold: float) -> WarningLevel:
     """``high`` above the compression threshold, ``critical`` from 0.95 of what is usable."""
     if pressure is None:
         return "none"

@@ -5,7 +5,7 @@ Unknown is ``None``, never 0: an old server answers fewer fields than a new one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -86,8 +86,12 @@ class Provider(Protocol):
     def address(self) -> str:
         """Where it is, for a person: a URL without credentials, or the model file's name."""
 
+    @property
+    def sizes_by_request(self) -> bool:
+        """Whether the server allocates what each request asks for, so that every request has to carry the size."""
+
     async def probe(self) -> bool:
-        """Whether a server of this very kind answers (the exact shape is checked); GETs only, within 2 s, never raises."""
+        """Whether a server of this very kind answers (the exact shape is checked): GETs, 2 s, no exception."""
 
     async def models(self) -> Sequence[ModelInfo]: ...
 
@@ -95,11 +99,12 @@ class Provider(Protocol):
         """The tokens that the server has allocated for one conversation with this model, asked now. A server that
         allocates at the first request (Ollama) answers with what it would be given, or None."""
 
-    def chat(self, request: ChatRequest) -> AsyncIterator[Delta | Finished]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
         """Stream an answer; the last item is ``Finished``. Closing the iterator cancels the work on the server."""
 
-    async def count_texts(self, model: str, texts: Sequence[str]) -> list[int] | None:
-        """Tokens of each text, special-token text not parsed; None where the server has no tokenizer."""
+    async def count_texts(self, model: str, texts: Sequence[str], *, parse_special: bool = False) -> list[int] | None:
+        """Tokens of each text; None where the server has no tokenizer. ``parse_special`` reads special-token text as
+        the tokens that it names, as a rendered template needs it; what a person wrote is counted without."""
 
     async def count_prompt(
         self, model: str, messages: Sequence[SentMessage], tools: Sequence[ToolDefinition]

@@ -1,0 +1,204 @@
+"""One server process: its parts, and what it does when its client comes, changes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from attrs import define
+from lsprotocol import types as lsp
+from pygls.exceptions import JsonRpcException
+
+from ullage.app.configuration import Configuration
+from ullage.app.parts import Parts, assemble
+from ullage.contexts.values import ContextStatus
+from ullage.errors import UllageError
+from ullage.events import Event
+from ullage.lsp.handlers import Handler, Handlers
+from ullage.lsp.notifications import Notifier
+from ullage.lsp.server import Hooks, UllageServer
+from ullage.store.opening import Opened
+
+logger = logging.getLogger(__name__)
+
+ASKING_TIMEOUT_S = 5.0
+
+
+class Application:
+    """Lives as long as the process. The parts are made when the client has said who it is and what it wants."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self._configuration = Configuration()
+        self._parts: Parts | None = None
+        self._notifier: Notifier | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._client = _Client()
+        self._server = UllageServer(
+            self._handlers,
+            Hooks(
+                initialize=self._initialize,
+                initialized=self._initialized,
+                shutdown=self._shutdown,
+                folders_changed=self._folders_changed,
+                folders_renamed=self._folders_renamed,
+                configuration_changed=self._configuration_changed,
+            ),
+        )
+
+    def serve(self) -> int:
+        return self._server.serve_stdio()
+
+    @property
+    def parts(self) -> Parts:
+        assert self._parts is not None, "initialize comes first"
+        return self._parts
+
+    async def _initialize(self, params: lsp.InitializeParams) -> None:
+        self._configuration.start(params.initialization_options)
+        self._client = _Client.of(params)
+        self._parts = parts = assemble(self._configuration, self._client.name)
+        handlers = Handlers(
+            directory=parts.directory,
+            conversations=parts.conversations,
+            chats=parts.chats,
+            completions=parts.completions,
+            reports=parts.reports,
+            resolved=lambda: self._configuration.resolved,
+            progress=self._server.progress,
+        )
+        self._handlers.update(handlers.table())
+        self._notifier = Notifier(
+            self._server.notify_client,
+            self._status_now,
+            lambda: [session.id for session in parts.sessions.opened()],
+        )
+        parts.sessions.bus.subscribe(self._notifier.hear)
+        self._keep(parts.yielding.watch())
+
+    async def _initialized(self) -> None:
+        await self._ask_for_settings()
+        self._tell_problems()
+        self._keep(self._tell_damage())
+        for folder in self._client.folders:
+            await self._open_main(folder)
+
+    async def _shutdown(self) -> None:
+        if self._notifier is not None:
+            self._notifier.close()
+        for task in self._background:
+            task.cancel()
+        if self._parts is not None:
+            await self._parts.close()
+
+    async def _folders_changed(self, event: lsp.WorkspaceFoldersChangeEvent) -> None:
+        for folder in event.removed:
+            with suppress(UllageError):
+                await self.parts.directory.folder_removed(folder.uri)
+        for folder in event.added:
+            await self._open_main(folder.uri)
+
+    async def _folders_renamed(self, params: lsp.RenameFilesParams) -> None:
+        for file in params.files:
+            with suppress(UllageError):
+                await self.parts.directory.folder_renamed(file.old_uri, file.new_uri)
+
+    async def _configuration_changed(self, settings: Any) -> None:
+        if not await self._ask_for_settings() and isinstance(settings, Mapping):
+            await self._take_settings(settings.get("ullage", settings))
+        self._tell_problems()
+        self.parts.sessions.stale(None)
+
+    async def _open_main(self, uri: str) -> None:
+        """Every workspace folder has its main context; the first becomes the active one where none is."""
+        directory = self.parts.directory
+        try:
+            context = await directory.open(uri, activate=directory.active_id is None)
+        except UllageError as error:
+            logger.warning("No context for a workspace folder: %s", error.kind)
+        else:
+            self._keep(self._look_up_model(context.id))
+
+    async def _look_up_model(self, context_id: str) -> None:
+        """Find the model before it is needed, so that limit and exact counts are there when the person looks."""
+        with suppress(UllageError):
+            session = await self.parts.sessions.get(context_id)
+            await self.parts.sessions.models.active(session.state.record)
+            self.parts.sessions.stale(context_id)
+
+    async def _status_now(self, context_id: str) -> ContextStatus | None:
+        session = await self.parts.sessions.get(context_id)
+        return await self.parts.reports.status_now(session)
+
+    async def _ask_for_settings(self) -> bool:
+        """Ask the client for its settings where it can answer; whether it did."""
+        if not self._client.answers_configuration:
+            return False
+        params = lsp.ConfigurationParams(items=[lsp.ConfigurationItem(section="ullage")])
+        try:
+            answer = await self._server.ask_client(lsp.WORKSPACE_CONFIGURATION, params, ASKING_TIMEOUT_S)
+        except (TimeoutError, JsonRpcException, UllageError):
+            logger.warning("The client did not tell its settings; those of its start stay in force.")
+            return False
+        await self._take_settings(answer[0] if isinstance(answer, list) and answer else None)
+        return True
+
+    async def _take_settings(self, section: object) -> None:
+        before = self._configuration.settings
+        self._configuration.change(section)
+        if self._configuration.settings.providers != before.providers:
+            await self.parts.sessions.models.reset()
+
+    def _tell_problems(self) -> None:
+        problems = self._configuration.resolved.problems
+        if problems:
+            text = "; ".join(str(problem) for problem in problems)
+            self._show(lsp.MessageType.Warning, f"{text}. The next lower source is used.")
+
+    async def _tell_damage(self) -> None:
+        """Say what became of a database that could not be read, or why there is no store at all."""
+        try:
+            opened: Opened = await self.parts.sessions.store.opened()
+        except UllageError as error:
+            self._show(lsp.MessageType.Error, error.message)
+            return
+        if opened.set_aside is not None:
+            sessions = self.parts.sessions
+            sessions.bus.publish(Event("storeDamaged", None, sessions.stamp.now(), {"file": opened.set_aside.name}))
+            text = (
+                f"The store of conversations was damaged. It was kept as {opened.set_aside.name} in the storage folder,"
+                " and a fresh one was started."
+            )
+            self._show(lsp.MessageType.Warning, text)
+
+    def _show(self, kind: lsp.MessageType, text: str) -> None:
+        self._server.notify_client(lsp.WINDOW_SHOW_MESSAGE, lsp.ShowMessageParams(kind, text))
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+@define
+class _Client:
+    """What matters here of what the client said of itself."""
+
+    name: str = "an editor"
+    folders: tuple[str, ...] = ()
+    answers_configuration: bool = False
+
+    @classmethod
+    def of(cls, params: lsp.InitializeParams) -> _Client:
+        folders = tuple(folder.uri for folder in params.workspace_folders or ())
+        if not folders and params.root_uri:
+            folders = (params.root_uri,)
+        workspace = params.capabilities.workspace
+        return cls(
+            name=params.client_info.name if params.client_info else "an editor",
+            folders=folders,
+            answers_configuration=bool(workspace and workspace.configuration),
+        )

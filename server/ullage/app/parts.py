@@ -1,0 +1,76 @@
+"""Which part gets which: no part looks for another by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from ullage.app.configuration import Configuration
+from ullage.contexts.chat import Chats
+from ullage.contexts.completion import Completions
+from ullage.contexts.conversation import Conversations
+from ullage.contexts.counters import Counters
+from ullage.contexts.directory import Directory
+from ullage.contexts.models import Models
+from ullage.contexts.report import Reports
+from ullage.contexts.room import Room
+from ullage.contexts.sessions import Sessions
+from ullage.contexts.store_thread import StoreThread
+from ullage.contexts.takeover import Yielding
+from ullage.events import EventBus
+from ullage.providers.base import Provider
+from ullage.store.folder import open_folder
+from ullage.store.locks import ContextLocks
+from ullage.store.opening import open_store
+
+
+@frozen(eq=False)
+class Parts:
+    sessions: Sessions
+    directory: Directory
+    conversations: Conversations
+    chats: Chats
+    completions: Completions
+    reports: Reports
+    yielding: Yielding
+
+    async def close(self) -> None:
+        """End the model servers that are ours, free the locks, close the store; in this order."""
+        await self.sessions.models.close()
+        self.sessions.locks.release_all()
+        await self.sessions.store.close()
+
+
+def assemble(configuration: Configuration, client_name: str) -> Parts:
+    """Raises InvalidArgument where the storage folder can't be used."""
+    folder = open_folder(configuration.settings.storage_directory)
+    store = StoreThread(lambda: open_store(folder))
+    counters = Counters(lambda: configuration.settings)
+
+    async def providers() -> Sequence[Provider]:
+        from ullage.app.servers import build_providers  # noqa: PLC0415  # start-up: HTTP clients are needed later
+
+        return await asyncio.to_thread(build_providers, configuration.settings)
+
+    models = Models(providers, counters.choose, store, lambda: configuration.settings)
+    sessions = Sessions(
+        store=store,
+        locks=ContextLocks(folder, client_name),
+        models=models,
+        bus=EventBus(),
+        settings=lambda: configuration.settings,
+        fallback_counter=counters.fallback,
+    )
+    directory = Directory(sessions)
+    return Parts(
+        sessions=sessions,
+        directory=directory,
+        conversations=Conversations(sessions, directory),
+        chats=Chats(sessions, Room(sessions)),
+        completions=Completions(sessions, directory),
+        reports=Reports(sessions, directory),
+        yielding=Yielding(sessions),
+    )

@@ -1,0 +1,165 @@
+"""A chat turn: the question is durable before it is answered, and the answer before it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import attrs
+from attrs import define
+
+from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, stream_answer
+from ullage.contexts.models import ActiveModel
+from ullage.contexts.room import Room
+from ullage.contexts.session import Session
+from ullage.contexts.sessions import Sessions
+from ullage.contexts.state import ContextState, Planned
+from ullage.contexts.values import ChatResult
+from ullage.contexts.views import views
+from ullage.conversation.messages import Message
+from ullage.conversation.operations import WindowChange
+from ullage.conversation.turns import is_pending
+from ullage.errors import (
+    ContextBusy,
+    ContextOverflow,
+    InvalidArgument,
+    ProviderError,
+    ProviderUnavailable,
+    WindowExceeded,
+)
+from ullage.store.records import Commit
+
+logger = logging.getLogger(__name__)
+
+RETRY_SHARE = 0.75
+"""How much of the window is believed in after a refusal that named no figures."""
+
+
+@define(eq=False)
+class Chats:
+    sessions: Sessions
+    room: Room
+
+    async def chat(self, context_id: str, text: str | None, options: AnswerOptions, emit: Emit) -> ChatResult:
+        """Say ``text`` and have it answered; without it, have answered what is pending."""
+        session = await self.sessions.get(context_id)
+        if session.answering:
+            raise ContextBusy(
+                "This context is answering already. Wait for the answer, or cancel it.", reason="answering"
+            )
+        session.answering, session.answer = True, asyncio.current_task()
+        try:
+            await self._ask(session, text)
+            return await self._answered(session, options, emit)
+        finally:
+            session.answering, session.answer = False, None
+            self.sessions.stale(session.id)
+
+    async def _ask(self, session: Session, text: str | None) -> None:
+        if text is None:
+            if not is_pending(session.state.messages, session.state.carried):
+                raise InvalidArgument("Nothing waits for an answer here. Give a text.", "text")
+            await self.sessions.own_now(session)
+            return
+        if not text.strip():
+            raise InvalidArgument("Say something: the text is empty.", "text")
+        message = Message(self.sessions.stamp.id(), "user", text, self.sessions.stamp.now())
+
+        def plan(state: ContextState) -> Planned:
+            operation = self.sessions.operation(session.id, "append", {"messageIds": [message.id]})
+            record = attrs.evolve(state.record, last_used_at=message.created_at, dormant=False)
+            change = WindowChange(added=(message.id,))
+            return Planned(Commit(operation, messages=(message,), appended=(message.id,), change=change, record=record))
+
+        await self.sessions.change(session, plan, then_cancel=True)
+
+    async def _answered(self, session: Session, options: AnswerOptions, emit: Emit) -> ChatResult:
+        active = await self.sessions.models.active(session.state.record)
+        before = (await self.sessions.counted(session, session.state)).tokens
+        answer, prompt = await self._streamed(session, active, options, emit)
+        message = answer.message(self.sessions.stamp.id(), self.sessions.stamp.now())
+        await self.sessions.change(session, lambda state: self._keeping(state, active, message, answer))
+        await self._learn(session, active, answer, prompt)
+        usage = await self.sessions.usage(session, options.max_tokens)
+        session.growth.append(usage.tokens - session.tools_tokens - before)
+        [shown] = await views(self.sessions, session.state, [message])
+        return ChatResult(shown, usage, answer.timing, None, None, answer.stop_reason)
+
+    async def _streamed(
+        self, session: Session, active: ActiveModel, options: AnswerOptions, emit: Emit
+    ) -> tuple[Answer, Prompt]:
+        """Ask; where the server refuses the prompt as too long, make more room by a rule and ask once more."""
+        answer = Answer()
+        prompt = await self.room.prompt(session, active, options)
+        try:
+            await self._stream(active, prompt, options, answer, emit)
+        except WindowExceeded as refusal:
+            if answer.first_token is not None:
+                raise
+            if refusal.limit:
+                self.sessions.models.learnt_limit(active, refusal.limit)
+            share = prompt.tokens / refusal.needed if refusal.needed else RETRY_SHARE
+            prompt = await self.room.prompt(session, active, options, shrink=min(share, 1.0))
+            await self._retry(active, prompt, options, answer, emit)
+        return answer, prompt
+
+    async def _stream(
+        self, active: ActiveModel, prompt: Prompt, options: AnswerOptions, answer: Answer, emit: Emit
+    ) -> None:
+        try:
+            await stream_answer(active, prompt, options, answer, emit)
+        except WindowExceeded:
+            raise
+        except (ProviderError, ProviderUnavailable):
+            self.sessions.models.forget(active)
+            raise
+
+    async def _retry(
+        self, active: ActiveModel, prompt: Prompt, options: AnswerOptions, answer: Answer, emit: Emit
+    ) -> None:
+        try:
+            await self._stream(active, prompt, options, answer, emit)
+        except WindowExceeded as refusal:
+            raise ContextOverflow(
+                "The model server refuses the prompt as too long, also after the oldest turns left it. Clear the"
+                " conversation, or load the model with a larger context.",
+                needed=refusal.needed or prompt.tokens,
+                limit=refusal.limit,
+            ) from refusal
+
+    def _keeping(self, state: ContextState, active: ActiveModel, message: Message, answer: Answer) -> Planned:
+        """The answer at the window's end. The first answer makes the model the context's own, unless it is only the
+        small one that steps in where none was chosen."""
+        question = [m.id for m in _trailing_question(state.messages)]
+        record = attrs.evolve(state.record, last_used_at=message.created_at)
+        if record.model is None and active.provider.name != "embedded":
+            record = attrs.evolve(record, provider=active.provider.name, model=active.name)
+        ids = (*question, message.id)
+        detail: dict[str, object] = {"messageIds": ids, "model": active.name, "stopReason": answer.stop_reason}
+        operation = self.sessions.operation(record.id, "chat", detail)
+        change = WindowChange(added=ids)
+        return Planned(Commit(operation, messages=(message,), appended=(message.id,), change=change, record=record))
+
+    async def _learn(self, session: Session, active: ActiveModel, answer: Answer, prompt: Prompt) -> None:
+        """Take the server's own figures into the statistics and into the counting of inexact models."""
+        session.last_timing = answer.timing
+        finished = answer.finished
+        if finished is None or not finished.prompt_tokens:
+            return
+        session.prompt_reused += finished.reused_tokens or 0
+        session.prompt_evaluated += finished.prompt_tokens - (finished.reused_tokens or 0)
+        if answer.was_cut(prompt, exact=active.exact):
+            detail = {"sent": prompt.tokens, "evaluated": finished.prompt_tokens, "model": active.name}
+            self.sessions.tell("truncatedByServer", session, detail)
+        elif finished.prompt_is_whole and not active.exact:
+            await self.sessions.models.learn(active, reported=finished.prompt_tokens, counted=prompt.tokens)
+
+
+def _trailing_question(messages: tuple[Message, ...]) -> list[Message]:
+    """The person's own words that the answer belongs to."""
+    question: list[Message] = []
+    for message in reversed(messages):
+        if message.role != "user":
+            break
+        question.insert(0, message)
+    return question

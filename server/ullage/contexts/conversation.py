@@ -1,0 +1,213 @@
+"""What is said and how the window is changed by hand: append, read, pin, clear, undo, history, count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import attrs
+from attrs import define
+
+from ullage.contexts.counting import WindowCounter
+from ullage.contexts.directory import Directory
+from ullage.contexts.drafts import Draft, checked, message_of, same_content
+from ullage.contexts.session import Session
+from ullage.contexts.sessions import Sessions
+from ullage.contexts.state import ContextState, Planned, replacing
+from ullage.contexts.values import Counts, MessageView, Undone
+from ullage.contexts.views import views
+from ullage.conversation.ids import is_ulid
+from ullage.conversation.messages import Message
+from ullage.conversation.operations import UNDONE_BY_DEFAULT, Operation, WindowChange, undo_change
+from ullage.conversation.turns import call_partners
+from ullage.conversation.usage import Usage, usable_tokens
+from ullage.errors import ContextOverflow, InvalidArgument, NothingToUndo, UnknownMessage
+from ullage.store.records import Commit, LoggedOperation
+
+
+@define(eq=False)
+class Conversations:
+    sessions: Sessions
+    directory: Directory
+
+    async def append(self, context_id: str, drafts: Sequence[Draft]) -> tuple[list[MessageView], Usage]:
+        """Add messages at the window's end. What an earlier try with the same ids added is not added again."""
+        checked(drafts)
+        session = await self.sessions.get(context_id)
+        present = await self._added_before(session, drafts)
+        messages = tuple(present.get(d.id or "") or message_of(d, self.sessions.stamp) for d in drafts)
+        fresh = tuple(m for m in messages if m.id not in present)
+        if fresh:
+            pinned = tuple(m.id for m, draft in zip(messages, drafts, strict=True) if draft.pinned)
+            await self.sessions.change(session, lambda state: self._appending(state, fresh, pinned))
+        usage = await self.sessions.usage(session)
+        return await views(self.sessions, session.state, messages), usage
+
+    async def messages(
+        self, context_id: str, part: Literal["window", "history"], before: str | None, limit: int
+    ) -> tuple[list[MessageView], bool]:
+        """The newest ``limit`` messages before ``before``, ascending, and whether older ones exist."""
+        session = await self.sessions.get(context_id)
+        state = session.state
+        if part == "history":
+            page, more = await self.sessions.store.run(lambda store: store.history(context_id, before, limit))
+        else:
+            end = len(state.messages)
+            if before is not None:
+                end = next((i for i, m in enumerate(state.messages) if m.id == before), -1)
+                if end < 0:
+                    raise UnknownMessage("The window has no message with this id. Ask for the newest page again.")
+            page, more = state.messages[max(end - limit, 0) : end], end > limit
+        return await views(self.sessions, state, page), more
+
+    async def pin(self, context_id: str, message_id: str, *, pinned: bool) -> MessageView:
+        """Keep a message in the window through every change of it, or no longer; a call and its results together."""
+        session = await self.sessions.get(context_id)
+        message = self._in_window(session.state, message_id)
+        ids = call_partners(session.state.messages, message)
+        if pinned:
+            await self._check_pins_fit(session, ids)
+
+        def plan(state: ContextState) -> Planned:
+            self._in_window(state, message_id)
+            operation = self.sessions.operation(session.id, "pin" if pinned else "unpin", {"messageIds": list(ids)})
+            if pinned:
+                return Planned(Commit(operation, pinned=ids))
+            return Planned(Commit(operation, unpinned=ids))
+
+        await self.sessions.change(session, plan)
+        [shown] = await views(self.sessions, session.state, [message])
+        return shown
+
+    async def clear(self, context_id: str) -> Usage:
+        """Empty the window but for the system prompt and pins. Nothing leaves the history."""
+        session = await self.sessions.get(context_id)
+
+        def plan(state: ContextState) -> Planned:
+            kept = tuple(m for m in state.messages if m.role == "system" or m.id in state.pinned)
+            kept = tuple(m for m in kept if m.summary_of is None)
+            carried = frozenset(m.id for m in kept if m.role != "system")
+            detail: dict[str, object] = {"removed": len(state.messages) - len(kept)}
+            return replacing(self.sessions.operation(context_id, "clear", detail), state, kept, carried)
+
+        await self.sessions.change(session, plan)
+        session.growth.clear()
+        self.sessions.tell("cleared", session, {"messages": len(session.state.messages)})
+        return await self.sessions.usage(session)
+
+    async def undo(self, context_id: str, operation_id: str | None) -> Undone:
+        """Take back a change of the window; what was said later stays at the end."""
+        session = await self.sessions.get(context_id)
+        target = await self._undoable(context_id, operation_id)
+        assert target.change is not None
+        change = target.change
+        restored = await self.sessions.store.run(lambda store: store.messages_by_id(context_id, change.removed))
+
+        def plan(state: ContextState) -> Planned:
+            by_id = {m.id: m for m in (*restored, *state.messages)}
+            ids = [id_ for id_ in undo_change(state.ids, change) if id_ in by_id]
+            detail: dict[str, object] = {"operationId": target.operation.id, "kind": target.operation.kind}
+            operation = self.sessions.operation(context_id, "undo", detail)
+            carried = None if change.carried_before is None else frozenset(change.carried_before)
+            return replacing(operation, state, tuple(by_id[id_] for id_ in ids), carried, undoes=target.operation.id)
+
+        await self.sessions.change(session, plan)
+        self.sessions.tell("undone", session, {"operationId": target.operation.id, "kind": target.operation.kind})
+        return Undone(target.operation, await self.sessions.usage(session))
+
+    async def history(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[Operation]:
+        """What was done, several contexts merged in time order; without ids, all of them."""
+        for context_id in context_ids or ():
+            await self.sessions.get(context_id)
+        logged = await self.sessions.store.run(lambda store: store.operations(context_ids, before, limit))
+        return [entry.operation for entry in logged]
+
+    async def count(
+        self,
+        *,
+        texts: Sequence[str] | None,
+        drafts: Sequence[Draft] | None,
+        model: str | None,
+        context_id: str | None,
+    ) -> Counts:
+        """Count texts as plain text, or messages as they would be sent, for a model or for a context's model."""
+        if (texts is None) == (drafts is None):
+            raise InvalidArgument("Give either texts or messages to count.", "texts")
+        counter = await self._counter(model, context_id)
+        if texts is not None:
+            counts = await counter.counter.texts(texts)
+            return Counts(tuple(counts), sum(counts), counter.source)
+        assert drafts is not None
+        if not drafts:
+            return Counts((), 0, counter.source)
+        checked(drafts)
+        messages = [message_of(draft, self.sessions.stamp) for draft in drafts]
+        counts = await counter.each_adds(messages)
+        return Counts(tuple(counts), sum(counts), counter.source)
+
+    async def _counter(self, model: str | None, context_id: str | None) -> WindowCounter:
+        """For the model where one is named, else for the context's, waited for so that the count is its own."""
+        if model is not None:
+            return self.sessions.counter_of(await self.sessions.models.find(model))
+        if context_id is None and self.directory.active_id is None:
+            return await self.sessions.counter_when_known(None)
+        session = await self.directory.resolve(context_id)
+        return await self.sessions.counter_when_known(session.state.record)
+
+    async def _added_before(self, session: Session, drafts: Sequence[Draft]) -> dict[str, Message]:
+        """The messages that an earlier try with the same ids has left; another content under an id is an error."""
+        ids = [draft.id for draft in drafts if draft.id is not None]
+        if not ids:
+            return {}
+        found = await self.sessions.store.run(lambda store: store.messages_by_id(session.id, ids))
+        present = {message.id: message for message in found}
+        for index, draft in enumerate(drafts):
+            earlier = present.get(draft.id or "")
+            if earlier is not None and not same_content(draft, earlier):
+                raise InvalidArgument("This id belongs to another message. Give a new one.", f"messages[{index}].id")
+        return present
+
+    def _appending(self, state: ContextState, messages: tuple[Message, ...], pinned: tuple[str, ...]) -> Planned:
+        ids = tuple(m.id for m in messages)
+        operation = self.sessions.operation(state.record.id, "append", {"messageIds": list(ids)})
+        change = WindowChange(added=ids)
+        return Planned(Commit(operation, messages=messages, appended=ids, pinned=pinned, change=change))
+
+    def _in_window(self, state: ContextState, message_id: str) -> Message:
+        message = next((m for m in state.messages if m.id == message_id), None)
+        if message is None:
+            raise UnknownMessage("The window has no message with this id; only what the model sees can be pinned.")
+        return message
+
+    async def _check_pins_fit(self, session: Session, ids: Sequence[str]) -> None:
+        """Refuse pins that together with the system prompt would leave no room for a conversation."""
+        usage = await self.sessions.usage(session)
+        if usage.limit is None:
+            return
+        state = session.state
+        keeping = state.pinned | set(ids)
+        kept = [m for m in state.messages if m.role == "system" or m.id in keeping]
+        counter = self.sessions.counter(state.record)
+        tokens = await counter.prompt(counter.form(attrs.evolve(state.conversation, messages=kept)))
+        usable = usable_tokens(usage.limit, usage.reserved)
+        if tokens > usable:
+            raise ContextOverflow(
+                f"System prompt and pins would take {tokens:,} of {usable:,} usable tokens. Unpin something, or"
+                " choose a larger context size.",
+                needed=tokens,
+                limit=usage.limit,
+            )
+
+    async def _undoable(self, context_id: str, operation_id: str | None) -> LoggedOperation:
+        if operation_id is None:
+            target = await self.sessions.store.run(lambda store: store.latest_undoable(context_id, UNDONE_BY_DEFAULT))
+            if target is None:
+                raise NothingToUndo("No change of the window is left to undo. What was said can be undone by its id.")
+            return target
+        named = operation_id if is_ulid(operation_id) else ""
+        target = await self.sessions.store.run(lambda store: store.operation(context_id, named))
+        if target is None or target.change is None:
+            raise NothingToUndo("This context has no operation of this id that changed the window. See its history.")
+        if target.undone:
+            raise NothingToUndo("This operation is undone already.")
+        return target

@@ -1,0 +1,116 @@
+"""What a window costs, worked out once and carried on as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+from attrs import define, frozen
+
+from ullage.conversation.messages import Message, SentMessage, ToolDefinition
+from ullage.conversation.sending import Conversation, Dialect, SentGroup, as_sent, compose, extend
+from ullage.conversation.usage import CountSource
+from ullage.tokens.cache import CountCache
+from ullage.tokens.counter import PromptCounter
+from ullage.tokens.special_text import disarm
+
+Groups: TypeAlias = tuple[SentGroup, ...]
+
+
+@frozen(eq=False)
+class CountedForm:
+    """A form and its tokens, template included. ``upto`` is how many messages of the window it covers; ``last`` is the
+    share of the last group."""
+
+    groups: Groups
+    tokens: int
+    last: int
+    upto: int
+    epoch: int
+    tokenizer: str
+
+
+@define
+class WindowCounter:
+    """Counts forms for one model; pieces that were counted before come out of the cache."""
+
+    counter: PromptCounter
+    cache: CountCache
+
+    @property
+    def source(self) -> CountSource:
+        return self.counter.source
+
+    @property
+    def dialect(self) -> Dialect:
+        markers = self.counter.markers
+        return Dialect(self.counter.accepts_system, lambda text: disarm(text, markers))
+
+    def form(self, conversation: Conversation) -> Groups:
+        return compose(conversation, self.dialect)
+
+    async def count(self, conversation: Conversation, epoch: int = 0, known: CountedForm | None = None) -> CountedForm:
+        """Count a window; where ``known`` counts the beginning of the same one, only what came after it."""
+        messages = conversation.messages
+        if known is None or (known.epoch, known.tokenizer) != (epoch, self.counter.tokenizer):
+            return await self._count_anew(conversation, epoch)
+        form: CountedForm | None = known
+        while form is not None and form.upto < len(messages):
+            form = await self._count_extended(form, messages[form.upto])
+        return form or await self._count_anew(conversation, epoch)
+
+    async def each_adds(self, messages: Sequence[Message]) -> list[int]:
+        """What each message adds to the prompt of those before it; the first brings what the template puts around
+        all. They sum up to the whole prompt."""
+        totals, form = [0], None
+        for end in range(1, len(messages) + 1):
+            form = await self.count(Conversation(messages[:end]), known=form)
+            totals.append(form.tokens)
+        return [after - before for before, after in pairwise(totals)]
+
+    async def prompt(self, groups: Groups, tools: Sequence[ToolDefinition] = ()) -> int:
+        """Tokens of the whole prompt."""
+        if tools or not self.counter.additive:
+            return await self.counter.prompt([group.message for group in groups], tools)
+        return sum(await self._pieces(groups)) + self.counter.frame
+
+    async def alone(self, messages: Sequence[Message]) -> list[int]:
+        """What each message costs by itself, its share of the template included."""
+        dialect = self.dialect
+        counts = []
+        for message in messages:
+            group = SentGroup((message.id,), as_sent(message, dialect))
+            counts += await self._count_pieces([group], leading=message.role == "system")
+        return counts
+
+    async def _count_anew(self, conversation: Conversation, epoch: int) -> CountedForm:
+        groups = self.form(conversation)
+        if self.counter.additive:
+            pieces = await self._pieces(groups)
+            total, last = sum(pieces) + self.counter.frame, pieces[-1] if pieces else 0
+        else:
+            total, last = await self.prompt(groups), 0
+        return CountedForm(groups, total, last, len(conversation.messages), epoch, self.counter.tokenizer)
+
+    async def _count_extended(self, form: CountedForm, message: Message) -> CountedForm | None:
+        groups = extend(form.groups, message, self.dialect) if self.counter.additive else None
+        if groups is None:
+            return None
+        [last] = await self._count_pieces(groups[-1:], leading=len(groups) == 1)
+        merged = len(groups) == len(form.groups)
+        total = form.tokens + last - (form.last if merged else 0)
+        return CountedForm(groups, total, last, form.upto + 1, form.epoch, form.tokenizer)
+
+    async def _pieces(self, groups: Groups) -> list[int]:
+        if not groups:
+            return []
+        head = await self._count_pieces(groups[:1], leading=True)
+        return head + await self._count_pieces(groups[1:], leading=False)
+
+    async def _count_pieces(self, groups: Sequence[SentGroup], *, leading: bool) -> list[int]:
+        async def count(missing: Sequence[SentMessage]) -> list[int]:
+            return await self.counter.pieces(missing, leading=leading)
+
+        keyed = [(group.ids, group.message) for group in groups]
+        return await self.cache.count(self.counter.tokenizer, keyed, leading, count)

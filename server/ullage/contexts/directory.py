@@ -1,0 +1,269 @@
+"""Which contexts there are: made, found, renamed, moved, switched between, laid to rest, erased."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import attrs
+from attrs import define
+
+from ullage.contexts.finishing import finish
+from ullage.contexts.session import Session
+from ullage.contexts.sessions import Sessions, cancelled_and_settled
+from ullage.contexts.state import ContextState, Planned
+from ullage.contexts.values import Context, Priority, SwitchResult
+from ullage.contexts.workspaces import moved, normalise_uri
+from ullage.conversation.operations import OperationKind
+from ullage.errors import ContextBusy, InvalidArgument, UnknownContext
+from ullage.settings import Mode
+from ullage.store.records import Commit, ContextRecord
+from ullage.store.store import Store
+
+LONGEST_NAME = 200
+
+
+@define(eq=False)
+class Directory:
+    """``active_id`` is the context that requests without an id mean."""
+
+    sessions: Sessions
+    active_id: str | None = None
+
+    async def open(
+        self,
+        workspace_uri: str,
+        name: str = "main",
+        *,
+        mode: str | None = None,
+        model: str | None = None,
+        activate: bool = True,
+        take_over: bool = False,
+    ) -> Context:
+        """The context of this workspace and name, made on first use. ``take_over`` asks another process that writes it
+        to let go."""
+        uri, name = normalise_uri(workspace_uri), _checked_name(name)
+        if mode is not None:
+            self._mode(mode)
+        choice = await self.sessions.models.find(model) if model else None
+        record = await self._found_or_made(uri, name, mode)
+        session = await self.sessions.get(record.id)
+        if take_over and not session.lock.held:
+            self.sessions.locks.request_takeover(session.id)
+            await self.sessions.own_now(session)
+        changes: dict[str, Any] = {"dormant": False} if session.state.record.dormant else {}
+        if mode is not None and session.state.record.mode != mode:
+            changes |= {"mode": mode, "system_prompt": self._mode(mode).system_prompt}
+        if choice and choice.name != session.state.record.model:
+            changes |= {"provider": choice.provider.name, "model": choice.name}
+        if changes:
+            await self._amend(session, "open", changes)
+        if activate:
+            self.active_id = session.id
+        self.sessions.stale(session.id)
+        return await self.context(session)
+
+    async def update(
+        self,
+        context_id: str,
+        *,
+        name: str | None = None,
+        mode: str | None = None,
+        workspace_uri: str | None = None,
+        system_prompt: str | None = None,
+    ) -> Context:
+        """Rename, move, or give another mode or system prompt; an empty text takes the present one away."""
+        session = await self.sessions.get(context_id)
+        changes: dict[str, Any] = {}
+        if mode is not None:
+            persona = self._mode(mode) if mode else Mode()
+            changes |= {"mode": mode or None, "system_prompt": persona.system_prompt}
+        if system_prompt is not None:
+            changes["system_prompt"] = system_prompt or None
+        if name is not None:
+            changes["name"] = _checked_name(name)
+        if workspace_uri is not None:
+            changes["workspace_uri"] = normalise_uri(workspace_uri)
+        await self._refuse_taken(session, changes)
+        if changes:
+            await self._amend(session, "update", changes)
+        return await self.context(session)
+
+    async def all(self) -> list[Context]:
+        records = await self.sessions.store.run(lambda store: store.contexts())
+        contexts = []
+        for record in records:
+            try:
+                contexts.append(await self.context(await self.sessions.get(record.id)))
+            except UnknownContext:  # erased by another process since the list was read
+                continue
+        return contexts
+
+    async def switch(self, context_id: str) -> SwitchResult:
+        """Make a context the active one."""
+        began = time.perf_counter()
+        loaded = any(session.id == context_id for session in self.sessions.opened())
+        session = await self.sessions.get(context_id)
+        if session.state.record.dormant:
+            await self._amend(session, "open", {"dormant": False})
+        previous, self.active_id = self.active_id, session.id
+        context = await self.context(session)
+        duration = (time.perf_counter() - began) * 1000
+        self.sessions.tell("switched", session, {"previousContextId": previous})
+        self.sessions.stale(session.id)
+        return SwitchResult(context, previous, "memory" if loaded else "store", round(duration, 3))
+
+    async def close(self, context_id: str) -> Context:
+        """Let a context rest. An answer on its way is kept as far as it has come."""
+        session = await self.sessions.get(context_id)
+        await self._stop_answer(session)
+        if not session.state.record.dormant:
+            await self._amend(session, "close", {"dormant": True})
+        session.lock.release()
+        if self.active_id == session.id:
+            self.active_id = None
+        context = await self.context(session)
+        self.sessions.drop(session)
+        return context
+
+    async def delete(self, context_id: str) -> None:
+        """Erase a context for good."""
+        session = await self.sessions.get(context_id)
+        await self._stop_answer(session)
+        async with session.mutex:
+            await self.sessions.own(session)
+            await finish(self.sessions.store.run(lambda store: store.delete(session.id)))
+            session.lock.release()
+            self.sessions.drop(session)
+        if self.active_id == session.id:
+            self.active_id = None
+
+    async def resolve(self, context_id: str | None) -> Session:
+        """The named context, or the active one."""
+        if context_id is None and self.active_id is None:
+            raise UnknownContext("No context is active. Open one for your workspace first.")
+        return await self.sessions.get(context_id or self.active_id or "")
+
+    async def select_model(self, context_id: str, model: str) -> Context:
+        """Give a context another model; its window is counted anew for it."""
+        session = await self.sessions.get(context_id)
+        active = await self.sessions.models.find(model)
+        previous = session.state.record.model
+        await self._amend(session, "selectModel", {"provider": active.provider.name, "model": active.name})
+        session.growth.clear()
+        detail: dict[str, object] = {"model": active.name, "provider": active.provider.name, "previous": previous}
+        self.sessions.tell("modelChanged", session, detail)
+        return await self.context(session)
+
+    async def folder_renamed(self, old_uri: str, new_uri: str) -> None:
+        """Contexts move with their folder."""
+        old, new = normalise_uri(old_uri, "oldUri"), normalise_uri(new_uri, "newUri")
+        for record in await self.sessions.store.run(lambda store: store.contexts()):
+            target = moved(record.workspace_uri, old, new)
+            if target is None:
+                continue
+            session = await self.sessions.get(record.id)
+            try:
+                await self._refuse_taken(session, {"workspace_uri": target})
+                await self._amend(session, "rename", {"workspace_uri": target})
+            except (InvalidArgument, ContextBusy):  # it stays where it was: reachable, and nothing is lost
+                continue
+
+    async def folder_removed(self, uri: str) -> None:
+        """The contexts of a folder that left the workspace rest; another window may still have them open."""
+        normal = normalise_uri(uri, "uri")
+        for session in self.sessions.opened():
+            if session.state.record.workspace_uri != normal:
+                continue
+            await self._stop_answer(session)
+            session.lock.release()
+            self.sessions.drop(session)
+            if self.active_id == session.id:
+                self.active_id = None
+
+    async def context(self, session: Session) -> Context:
+        record = session.state.record
+        return Context(
+            id=record.id,
+            name=record.name,
+            workspace_uri=record.workspace_uri,
+            mode=record.mode,
+            model=self._model_name(record),
+            priority=self._priority(record),
+            created_at=record.created_at,
+            last_used_at=record.last_used_at,
+            usage=await self.sessions.usage(session),
+        )
+
+    def _model_name(self, record: ContextRecord) -> str | None:
+        if record.model:
+            return record.model
+        active = self.sessions.models.known(record)
+        return active.name if active else None
+
+    def _priority(self, record: ContextRecord) -> Priority:
+        if record.dormant:
+            return "dormant"
+        return "active" if record.id == self.active_id else "ready"
+
+    def _mode(self, name: str) -> Mode:
+        modes = self.sessions.settings().modes
+        if name not in modes:
+            known = ", ".join(sorted(modes)) or "none yet"
+            raise InvalidArgument(f"There is no mode of this name in the settings (there are: {known}).", "mode")
+        return modes[name]
+
+    async def _found_or_made(self, uri: str, name: str, mode: str | None) -> ContextRecord:
+        found = await self.sessions.store.run(lambda store: store.find(uri, name))
+        if found is not None:
+            return found
+        return await finish(self._make(uri, name, mode))
+
+    async def _make(self, uri: str, name: str, mode: str | None) -> ContextRecord:
+        now = self.sessions.stamp.now()
+        record = ContextRecord(
+            id=self.sessions.stamp.id(),
+            name=name,
+            workspace_uri=uri,
+            created_at=now,
+            last_used_at=now,
+            mode=mode,
+            system_prompt=self._mode(mode).system_prompt if mode else None,
+        )
+        operation = self.sessions.operation(record.id, "open", {"name": name})
+
+        def make(store: Store) -> ContextRecord:
+            other = store.find(uri, name)
+            if other is not None:  # another process, or a second request, was quicker
+                return other
+            store.create(record, operation)
+            return record
+
+        return await self.sessions.store.run(make)
+
+    async def _amend(self, session: Session, kind: OperationKind, changes: dict[str, Any]) -> None:
+        def plan(state: ContextState) -> Planned:
+            record = attrs.evolve(state.record, last_used_at=self.sessions.stamp.now(), **changes)
+            detail = {key: value for key, value in changes.items() if key in ("name", "mode", "model", "workspace_uri")}
+            return Planned(Commit(self.sessions.operation(session.id, kind, detail), record=record))
+
+        await self.sessions.change(session, plan)
+
+    async def _refuse_taken(self, session: Session, changes: dict[str, Any]) -> None:
+        record = session.state.record
+        uri = str(changes.get("workspace_uri", record.workspace_uri))
+        name = str(changes.get("name", record.name))
+        other = await self.sessions.store.run(lambda store: store.find(uri, name))
+        if other is not None and other.id != session.id:
+            path = "name" if "name" in changes else "workspaceUri"
+            raise InvalidArgument("That workspace has a context of this name already. Choose another name.", path)
+
+    async def _stop_answer(self, session: Session) -> None:
+        if session.answer is not None:
+            await cancelled_and_settled(session.answer)
+
+
+def _checked_name(name: str) -> str:
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise InvalidArgument(f"A context's name is 1 to {LONGEST_NAME} printable characters.", "name")
+    return name.strip()

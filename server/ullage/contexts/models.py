@@ -1,0 +1,238 @@
+"""Which model answers, on which server, how its prompts are counted, and how large its window really is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from attrs import Factory, define
+
+from ullage.contexts.values import Model
+from ullage.conversation.usage import EXACT
+from ullage.errors import ModelUnavailable, ProviderUnavailable, UllageError
+from ullage.providers.base import ModelInfo, Provider
+from ullage.providers.discovery import Discovery, discover
+from ullage.settings import Settings
+from ullage.store.records import ContextRecord
+from ullage.tokens.counter import PromptCounter
+
+logger = logging.getLogger(__name__)
+
+WINDOW_TRUSTED_S = 10.0
+"""How long an answer about the allocated window is taken as current before it is asked for again."""
+
+ChooseCounter = Callable[[Provider, str, float | None], Awaitable[PromptCounter]]
+"""Makes the counter of a model, given the factor that was learnt for it before."""
+
+
+class FactorStore(Protocol):
+    """Where learnt factors survive a restart."""
+
+    async def load(self, key: str) -> float | None: ...
+
+    async def save(self, key: str, factor: float) -> None: ...
+
+
+@define(eq=False)
+class ActiveModel:
+    """One model on one server, as far as this process knows it.
+
+    ``window`` is what the server says it has allocated, None where it does not; ``planned`` the size that we ask for
+    where requests carry it. Both in tokens.
+    """
+
+    provider: Provider
+    info: ModelInfo
+    counter: PromptCounter
+    planned: int | None = None
+    window: int | None = None
+    asked_at: float = float("-inf")
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider.name}/{self.name}"
+
+    @property
+    def exact(self) -> bool:
+        return self.counter.source in EXACT
+
+    @property
+    def limit(self) -> int | None:
+        """The window in tokens by the server's last answer, or the size that our own requests are going to bring."""
+        return self.planned if self.window is None else self.window
+
+    @property
+    def request_size(self) -> int | None:
+        """What a request has to carry, where the server sizes its window by requests."""
+        return self.limit if self.provider.sizes_by_request else None
+
+
+@define(eq=False)
+class Models:
+    """Finds servers and models, and keeps what was learnt of them. Nothing is asked before somebody needs it."""
+
+    build: Callable[[], Awaitable[Sequence[Provider]]]
+    choose_counter: ChooseCounter
+    factors: FactorStore
+    settings: Callable[[], Settings]
+    _providers: Sequence[Provider] | None = None
+    _found: Discovery | None = None
+    _active: dict[tuple[str, str], ActiveModel] = Factory(dict)
+    _default: tuple[str, str] | None = None
+    _mutex: asyncio.Lock = Factory(asyncio.Lock)
+
+    def known(self, record: ContextRecord | None) -> ActiveModel | None:
+        """The context's model if it was looked up before; never waits. Without a context: the default one."""
+        chosen = _choice(record) or self._default
+        return self._active.get(chosen) if chosen else None
+
+    async def active(self, record: ContextRecord | None) -> ActiveModel:
+        """The context's own model; where none was ever chosen, the first that a server offers.
+
+        Raises ProviderUnavailable, naming what was tried, or ModelUnavailable.
+        """
+        if (found := self.known(record)) is not None:
+            return found
+        async with self._mutex:
+            if (found := self.known(record)) is not None:
+                return found
+            choice = _choice(record)
+            provider, info = await (self._chosen(*choice) if choice else self._first())
+            active = await self._activate(provider, info)
+            if choice is None:
+                self._default = (provider.name, info.name)
+            return active
+
+    async def find(self, name: str) -> ActiveModel:
+        """The model of this name on the first server that offers it. Raises like `active`."""
+        async with self._mutex:
+            discovery = await self._discovery()
+            discovery.best  # noqa: B018  # raises where no server answers
+            for provider in discovery.found:
+                info = next((m for m in await _models_of(provider) if m.name == name), None)
+                if info is not None:
+                    return self._active.get((provider.name, name)) or await self._activate(provider, info)
+        raise ModelUnavailable("No model server here offers a model of this name. Choose one from the list of models.")
+
+    async def offered(self) -> list[Model]:
+        """Every model of every server that answers now."""
+        async with self._mutex:
+            self._found = None
+            discovery = await self._discovery()
+        lists = await asyncio.gather(*(_models_of(provider) for provider in discovery.found))
+        return [
+            Model(m.name, provider.name, m.loaded, m.context_length, m.allocated_context, m.size_bytes)
+            for provider, models in zip(discovery.found, lists, strict=True)
+            for m in models
+        ]
+
+    async def limit(self, active: ActiveModel) -> int | None:
+        """The window in tokens, asked for again when the last answer is old."""
+        if time.monotonic() - active.asked_at > WINDOW_TRUSTED_S:
+            active.window = await active.provider.window(active.name)
+            active.asked_at = time.monotonic()
+        return active.limit
+
+    def learnt_limit(self, active: ActiveModel, limit: int) -> None:
+        """A refusal told the window."""
+        active.window, active.asked_at = limit, time.monotonic()
+
+    async def learn(self, active: ActiveModel, *, reported: int, counted: int) -> None:
+        """What the server counted corrects what we estimate from now on, also after a restart."""
+        factor = active.counter.learn(reported, counted)
+        if factor is not None:
+            await self.factors.save(active.key, factor)
+
+    def forget(self, active: ActiveModel) -> None:
+        """Its server went away or failed: look for servers anew at the next request."""
+        self._found = None
+        active.asked_at = float("-inf")
+        if self._default == (active.provider.name, active.name):
+            self._default = None
+
+    async def close(self) -> None:
+        await asyncio.gather(*(provider.close() for provider in self._providers or ()), return_exceptions=True)
+
+    async def _chosen(self, provider_name: str, model: str) -> tuple[Provider, ModelInfo]:
+        """The person's choice, never another one in its place."""
+        same_kind = [p for p in await self._built() if p.name == provider_name]
+        answers = await asyncio.gather(*(provider.probe() for provider in same_kind))
+        answering = [provider for provider, answered in zip(same_kind, answers, strict=True) if answered]
+        if not answering:
+            tried = [f"{p.name} at {p.address}" for p in same_kind]
+            raise ProviderUnavailable(
+                f"The model server of this context does not answer ({', '.join(tried) or provider_name}). Start it and"
+                " try again, or choose another model.",
+                tried=tried,
+            )
+        for provider in answering:
+            info = next((m for m in await provider.models() if m.name == model), None)
+            if info is not None:
+                return provider, info
+        raise ModelUnavailable(
+            f"{provider_name} at {answering[0].address} no longer offers this context's model. Load it there, or choose"
+            " another model."
+        )
+
+    async def _first(self) -> tuple[Provider, ModelInfo]:
+        """The first server that offers a model, and of its models one that is loaded already, else the first."""
+        discovery = await self._discovery()
+        for provider in discovery.found:
+            models = await _models_of(provider)
+            if models:
+                return provider, next((m for m in models if m.loaded), models[0])
+        best = discovery.best
+        raise ModelUnavailable(f"{best.name} at {best.address} answers, but offers no model. Load one there first.")
+
+    async def _activate(self, provider: Provider, info: ModelInfo) -> ActiveModel:
+        key = f"{provider.name}/{info.name}"
+        counter = await self.choose_counter(provider, info.name, await self.factors.load(key))
+        planned = provider.planned_window(info.name)
+        if planned is None and provider.sizes_by_request:
+            planned = _planned_size(self.settings(), info)
+        active = ActiveModel(provider, info, counter, planned)
+        try:
+            await self.limit(active)
+        except UllageError as error:
+            logger.info("The window of %s could not be asked for: %s", key, error.kind)
+        self._active[provider.name, info.name] = active
+        return active
+
+    async def _discovery(self) -> Discovery:
+        if self._found is None or not self._found.found:
+            self._found = await discover(await self._built(), self.settings().providers.default)
+        return self._found
+
+    async def _built(self) -> Sequence[Provider]:
+        if self._providers is None:
+            self._providers = await self.build()
+        return self._providers
+
+
+def _planned_size(settings: Settings, info: ModelInfo) -> int:
+    """The target size within the person's bounds and the model's own."""
+    context = settings.context
+    size = max(context.target_size or info.context_length or context.min_size, context.min_size)
+    return min([size, *(bound for bound in (context.max_size, info.context_length) if bound)])
+
+
+def _choice(record: ContextRecord | None) -> tuple[str, str] | None:
+    """The provider and model that the person chose for this context, if ever."""
+    if record is None or record.provider is None or record.model is None:
+        return None
+    return record.provider, record.model
+
+
+async def _models_of(provider: Provider) -> list[ModelInfo]:
+    try:
+        return list(await provider.models())
+    except UllageError as error:
+        logger.info("%s did not list its models: %s", provider.name, error.kind)
+        return []

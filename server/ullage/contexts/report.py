@@ -1,0 +1,129 @@
+"""What a status bar and a table of figures show of a context."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from attrs import define
+
+from ullage.contexts.directory import Directory
+from ullage.contexts.models import ActiveModel
+from ullage.contexts.session import Session
+from ullage.contexts.sessions import Sessions
+from ullage.contexts.values import (
+    AutoCompress,
+    ContextStats,
+    ContextStatus,
+    CountCacheStats,
+    KvCacheState,
+    ModelState,
+    PromptStats,
+    TimingStats,
+    TokensByRole,
+)
+from ullage.contexts.views import window_text
+from ullage.conversation.messages import Message
+from ullage.conversation.usage import warning_for
+from ullage.errors import UllageError
+from ullage.settings import Resolved
+
+
+@define(eq=False)
+class Reports:
+    sessions: Sessions
+    directory: Directory
+
+    async def status(self, context_id: str | None) -> ContextStatus:
+        """The context's status once its model was looked for."""
+        session = await self.directory.resolve(context_id)
+        with suppress(UllageError):  # a status without a model server is a status, too: name and limit are null
+            await self.sessions.models.active(session.state.record)
+        return await self.status_now(session)
+
+    async def status_now(self, session: Session) -> ContextStatus:
+        """The same without waiting for a model server."""
+        context = await self.directory.context(session)
+        settings = self.sessions.settings().context
+        active = self.sessions.models.known(session.state.record)
+        usage = context.usage
+        return ContextStatus(
+            context=context,
+            model=ModelState(context.model, _provider_name(session, active), bool(active and active.window)),
+            usage=usage,
+            memory=None,
+            kv_cache=self._kv_cache(active),
+            snapshots=0,
+            auto_size=settings.auto_size,
+            auto_compress=AutoCompress(settings.compression.enabled, settings.compression.threshold),
+            warning=warning_for(usage.pressure, settings.compression.threshold),
+            text=window_text(usage.tokens, usage.limit),
+        )
+
+    async def stats(self, context_id: str | None, resolved: Resolved) -> ContextStats:
+        session = await self.directory.resolve(context_id)
+        status = await self.status(session.id)
+        timing = session.last_timing
+        counts = self.sessions.counts
+        active = self.sessions.models.known(session.state.record)
+        return ContextStats(
+            context=status.context,
+            model=status.model,
+            usage=status.usage,
+            memory=status.memory,
+            kv_cache=status.kv_cache,
+            snapshots=status.snapshots,
+            auto_size=status.auto_size,
+            auto_compress=status.auto_compress,
+            warning=status.warning,
+            text=status.text,
+            weights_bytes=active.info.size_bytes if active else None,
+            tokens_by_role=await self._by_role(session),
+            compressions=(),
+            snapshot_bytes=0,
+            count_cache=CountCacheStats(counts.hits, counts.misses),
+            prompt=PromptStats(session.prompt_evaluated, session.prompt_reused),
+            timings=TimingStats(
+                first_token_ms=timing.first_token_ms if timing else None,
+                total_ms=timing.total_ms if timing else None,
+                tokens_per_second=_speed(timing.completion_tokens, timing.first_token_ms, timing.total_ms)
+                if timing
+                else None,
+            ),
+            settings=tuple(resolved.values()),
+            memory_history=(),
+        )
+
+    def _kv_cache(self, active: ActiveModel | None) -> KvCacheState:
+        """The cache type that we gave the engine where we started it; elsewhere servers do not tell, and f16 is their
+        own default."""
+        if active is not None and active.provider.name == "embedded":
+            return KvCacheState(self.sessions.settings().context.kv_quantization, "ours", None)
+        return KvCacheState("f16", "assumed", None)
+
+    async def _by_role(self, session: Session) -> TokensByRole:
+        record = session.state.record
+        messages = list(session.state.messages)
+        if record.system_prompt:
+            messages.append(Message("", "system", record.system_prompt, record.created_at))
+        counter = self.sessions.counter(record)
+        counts = await counter.alone(messages)
+
+        def total(role: str) -> int:
+            return sum(tokens for m, tokens in zip(messages, counts, strict=True) if _role(m) == role)
+
+        return TokensByRole(total("system"), total("user"), total("assistant"), total("tool"))
+
+
+def _role(message: Message) -> str:
+    return "system" if message.summary_of is not None else message.role
+
+
+def _provider_name(session: Session, active: ActiveModel | None) -> str | None:
+    return active.provider.name if active else session.state.record.provider
+
+
+def _speed(tokens: int, first_ms: float | None, total_ms: float) -> float | None:
+    """Tokens a second after the first one came; None where there is nothing to measure."""
+    if first_ms is None or tokens < 2 or total_ms <= first_ms:
+        return None
+    return round((tokens - 1) / (total_ms - first_ms) * 1000, 1)

@@ -1,0 +1,125 @@
+"""Making room: where a prompt would not fit, the oldest whole turns leave the window in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from attrs import define
+
+from ullage.contexts.answering import AnswerOptions, Prompt
+from ullage.contexts.counting import Groups, WindowCounter
+from ullage.contexts.models import ActiveModel
+from ullage.contexts.session import Session
+from ullage.contexts.sessions import Sessions
+from ullage.contexts.state import ContextState, Planned, replacing
+from ullage.conversation.messages import ToolDefinition
+from ullage.conversation.turns import turns_of, without_oldest_turns
+from ullage.conversation.usage import reserved_tokens, usable_tokens
+from ullage.errors import ContextOverflow
+
+
+@define(eq=False)
+class Room:
+    sessions: Sessions
+
+    async def prompt(
+        self, session: Session, active: ActiveModel, options: AnswerOptions, shrink: float | None = None
+    ) -> Prompt:
+        """The prompt for the next answer, fitted. ``shrink``, after the server refused a prompt that we thought would
+        fit, is the share of the window that may still be believed in; then something has to leave in any case.
+
+        Raises ContextOverflow where what must stay is too much.
+        """
+        limit = await self.sessions.models.limit(active)
+        form = await self.sessions.counted(session, session.state)
+        tools_tokens = await self._tools_tokens(session, form.groups, options.tools)
+        tokens = form.tokens + tools_tokens
+        if limit is None:
+            return Prompt(form.groups, tokens, None)
+        reserved = reserved_tokens(limit, self.sessions.settings().context.reserve_output, options.max_tokens)
+        usable = int(usable_tokens(limit, reserved) * (shrink or 1))
+        if tokens <= usable and shrink is None:
+            return Prompt(form.groups, tokens, limit - tokens)
+        await self._trim(session, usable, tools_tokens, limit)
+        form = await self.sessions.counted(session, session.state)
+        tokens = form.tokens + tools_tokens
+        return Prompt(form.groups, tokens, max(limit - tokens, 1))
+
+    async def _trim(self, session: Session, usable: int, tools_tokens: int, limit: int) -> None:
+        """Let as few of the oldest turns leave as bring the window down to the target."""
+        settings = self.sessions.settings().context.compression
+        state = session.state
+        turns = turns_of(state.messages)
+        counter = self.sessions.counter(state.record)
+
+        costs = _Costs(counter, state)
+        count = await costs.fewest(len(turns) - 1, int(usable * settings.target) - tools_tokens)
+        after = await costs.of(count) + tools_tokens
+        if after > usable or count == 0:
+            raise ContextOverflow(
+                f"The newest turn with system prompt, pins and tools takes {after:,} tokens, and the window has room"
+                f" for {usable:,}. Shorten it, clear pins, or choose a larger context size.",
+                needed=after,
+                limit=limit,
+                tools=tools_tokens,
+            )
+        before = await costs.of(0) + tools_tokens
+        planned = await self.sessions.change(session, lambda now: self._trimming(now, count))
+        session.growth.clear()
+        detail = {**planned.commit.operation.detail, "before": before, "after": after}
+        self.sessions.tell("trimmed", session, {**detail, "operationId": planned.commit.operation.id})
+
+    def _trimming(self, state: ContextState, count: int) -> Planned:
+        turns = turns_of(state.messages)
+        count = min(count, max(len(turns) - 1, 0))
+        kept = without_oldest_turns(state.messages, turns, count, state.pinned)
+        ids = {m.id for m in kept}
+        left = [m.id for m in state.messages if m.id not in ids]
+        operation = self.sessions.operation(
+            state.record.id, "trim", {"turns": count, "messages": len(left)}, origin="server"
+        )
+        return replacing(operation, state, kept, _carried(state, turns[count - 1].end if count else 0))
+
+    async def _tools_tokens(self, session: Session, groups: Groups, tools: Sequence[ToolDefinition]) -> int:
+        """What the tool definitions add; counted once as long as they stay the same."""
+        if tuple(tools) != session.tools:
+            counter = self.sessions.counter(session.state.record)
+            added = await counter.prompt(groups, tools) - await counter.prompt(groups) if tools else 0
+            session.tools, session.tools_tokens = tuple(tools), max(added, 0)
+        return session.tools_tokens
+
+
+def _carried(state: ContextState, cut: int) -> frozenset[str]:
+    """The pins from before the cut: they go on inside the leading system message."""
+    pinned = {m.id for m in state.messages[:cut] if m.id in state.pinned and m.role != "system"}
+    return state.carried | pinned
+
+
+@define
+class _Costs:
+    """What the window would cost after its oldest turns left."""
+
+    counter: WindowCounter
+    state: ContextState
+
+    async def of(self, turns: int) -> int:
+        state = self.state
+        all_turns = turns_of(state.messages)
+        kept = without_oldest_turns(state.messages, all_turns, turns, state.pinned)
+        carried = _carried(state, all_turns[turns - 1].end) if turns else state.carried
+        return await self.counter.prompt(
+            self.counter.form(attrs.evolve(state.conversation, messages=kept, carried=carried))
+        )
+
+    async def fewest(self, most: int, target: int) -> int:
+        """The fewest turns whose leaving reaches ``target``; ``most`` where none does. Found by halves: each turn that
+        leaves makes the window smaller."""
+        low, high = 1, max(most, 0)
+        while low < high:
+            middle = (low + high) // 2
+            if await self.of(middle) <= target:
+                high = middle
+            else:
+                low = middle + 1
+        return high

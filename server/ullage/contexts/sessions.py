@@ -1,0 +1,177 @@
+"""The open contexts of this process, always as fresh as the store, and the one way to change them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from attrs import Factory, define
+
+from ullage.contexts.counting import CountedForm, WindowCounter
+from ullage.contexts.finishing import finish
+from ullage.contexts.models import ActiveModel, Models
+from ullage.contexts.session import Session
+from ullage.contexts.stamp import Stamp
+from ullage.contexts.state import ContextState, Planned, after
+from ullage.contexts.store_thread import StoreThread
+from ullage.conversation.ids import is_ulid
+from ullage.conversation.operations import Operation, OperationKind, Origin
+from ullage.conversation.usage import Usage, measure, reserved_tokens
+from ullage.errors import UllageError, UnknownContext
+from ullage.events import Event, EventBus, EventKind, StatusStale
+from ullage.settings import Settings
+from ullage.store.locks import ContextLocks
+from ullage.store.records import ContextRecord
+from ullage.store.store import Store
+from ullage.tokens.cache import CountCache
+from ullage.tokens.counter import PromptCounter
+
+Plan = Callable[[ContextState], Planned]
+
+
+@define(eq=False)
+class Sessions:
+    """What all use cases share: the sessions, and the parts that they are made of."""
+
+    store: StoreThread
+    locks: ContextLocks
+    models: Models
+    bus: EventBus
+    settings: Callable[[], Settings]
+    fallback_counter: Callable[[], PromptCounter]
+    stamp: Stamp = Factory(Stamp)
+    counts: CountCache = Factory(CountCache)
+    _open: dict[str, Session] = Factory(dict)
+
+    async def get(self, context_id: str) -> Session:
+        """The session, opened where it was not, and brought up to what another process may have committed.
+
+        Raises UnknownContext.
+        """
+        session = self._open.get(context_id)
+        if session is None:
+            session = await self._load(context_id)
+        elif not session.lock.held:
+            await self._refresh(session)
+        return session
+
+    def opened(self) -> list[Session]:
+        return list(self._open.values())
+
+    def drop(self, session: Session) -> None:
+        self._open.pop(session.id, None)
+
+    def operation(
+        self, context_id: str, kind: OperationKind, detail: dict[str, object], origin: Origin = "client"
+    ) -> Operation:
+        return Operation(self.stamp.id(), context_id, kind, self.stamp.now(), origin, detail)
+
+    async def change(self, session: Session, plan: Plan, *, then_cancel: bool = False) -> Planned:
+        """Commit what ``plan`` makes of the present state. Once begun it is finished, also when the caller is cancelled
+        (``then_cancel``: the cancel takes effect afterwards).
+
+        Raises ContextBusy where another process writes this context.
+        """
+        async with session.mutex:
+            await self.own(session)
+            return await finish(self._commit(session, plan), then_cancel=then_cancel)
+
+    async def own_now(self, session: Session) -> None:
+        async with session.mutex:
+            await self.own(session)
+
+    async def own(self, session: Session) -> None:
+        """Take the context's lock, and the state that its last owner left."""
+        if not session.lock.held:
+            await session.lock.acquire()
+            await self._refresh(session)
+
+    async def usage(self, session: Session, max_tokens: int | None = None) -> Usage:
+        """How full the window is, counted for the context's model as far as it is known by now."""
+        state = session.state
+        form = await self.counted(session, state)
+        active = self.models.known(state.record)
+        limit = active.limit if active else None
+        context = self.settings().context
+        return measure(
+            tokens=form.tokens + session.tools_tokens,
+            limit=limit,
+            reserved=reserved_tokens(limit, context.reserve_output, max_tokens),
+            messages=len(state.messages),
+            source=self.counter(state.record).source,
+            growth=tuple(session.growth),
+            threshold=context.compression.threshold,
+        )
+
+    async def counted(self, session: Session, state: ContextState) -> CountedForm:
+        form = await self.counter(state.record).count(state.conversation, state.epoch, session.counted)
+        session.counted = form
+        return form
+
+    def counter(self, record: ContextRecord) -> WindowCounter:
+        """For the context's model as far as it is known by now, else by a rule that needs no model."""
+        return self.counter_of(self.models.known(record))
+
+    def counter_of(self, active: ActiveModel | None) -> WindowCounter:
+        return WindowCounter(active.counter if active else self.fallback_counter(), self.counts)
+
+    async def counter_when_known(self, record: ContextRecord | None) -> WindowCounter:
+        """The same after the model was looked for; without a model server the rule that needs none."""
+        try:
+            return self.counter_of(await self.models.active(record))
+        except UllageError:
+            return self.counter_of(None)
+
+    def tell(self, kind: EventKind, session: Session, detail: dict[str, object]) -> None:
+        self.bus.publish(Event(kind, session.id, self.stamp.now(), detail))
+
+    def stale(self, context_id: str | None) -> None:
+        self.bus.publish(StatusStale(context_id))
+
+    async def _commit(self, session: Session, plan: Plan) -> Planned:
+        planned = plan(session.state)
+        revision = await self.store.run(lambda store: store.commit(planned.commit))
+        session.state = after(session.state, planned, revision)
+        self.stale(session.id)
+        return planned
+
+    async def _load(self, context_id: str) -> Session:
+        if not is_ulid(context_id):
+            raise unknown_context()
+
+        def read(store: Store) -> ContextState | None:
+            record = store.context(context_id)
+            return ContextState.loaded(record, store.window(context_id)) if record else None
+
+        state = await self.store.run(read)
+        if state is None:
+            raise unknown_context()
+        return self._open.setdefault(context_id, Session(state, self.locks.lock(context_id)))
+
+    async def _refresh(self, session: Session) -> None:
+        """Load the state anew where another process changed it."""
+        present = session.state
+
+        def read(store: Store) -> ContextState | None:
+            if store.revision(session.id) == present.revision:
+                return present
+            record = store.context(session.id)
+            window = store.window(session.id) if record else None
+            return ContextState.loaded(record, window, present.epoch + 1) if record and window else None
+
+        state = await self.store.run(read)
+        if state is None:
+            self.drop(session)
+            raise unknown_context()
+        if session.state is present:
+            session.state = state
+
+
+def unknown_context() -> UnknownContext:
+    return UnknownContext("There is no context with this id. Ask for the list, or open one for a workspace.")
+
+
+async def cancelled_and_settled(task: asyncio.Task[object]) -> None:
+    """Cancel a task and wait until it has put things in order."""
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,81 @@
+"""One context as this process knows it: an immutable value that commits lead from one to the next."""
+
+from __future__ import annotations
+
+import attrs
+from attrs import frozen
+
+from ullage.conversation.messages import Message
+from ullage.conversation.operations import Operation, change_between
+from ullage.conversation.sending import Conversation
+from ullage.store.records import Commit, ContextRecord, StoredWindow
+
+
+@frozen(eq=False)
+class ContextState:
+    """``epoch`` rises with every change of the window that is no append, so that what was worked out for a window can
+    be carried on as long as it only grew. ``revision`` is the store's."""
+
+    record: ContextRecord
+    revision: int
+    messages: tuple[Message, ...]
+    pinned: frozenset[str]
+    carried: frozenset[str]
+    epoch: int = 0
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(message.id for message in self.messages)
+
+    @property
+    def conversation(self) -> Conversation:
+        return Conversation(self.messages, self.record.system_prompt, self.carried)
+
+    @classmethod
+    def loaded(cls, record: ContextRecord, window: StoredWindow, epoch: int = 0) -> ContextState:
+        return cls(record, window.revision, window.messages, window.pinned, window.carried, epoch)
+
+
+@frozen
+class Planned:
+    """A commit, and the messages of the window after it where it replaces the window."""
+
+    commit: Commit
+    window: tuple[Message, ...] | None = None
+
+
+def after(state: ContextState, planned: Planned, revision: int) -> ContextState:
+    """The state once ``planned`` is durable as ``revision``."""
+    commit = planned.commit
+    messages, epoch = state.messages, state.epoch
+    if planned.window is not None:
+        messages, epoch = planned.window, epoch + 1
+    elif commit.appended:
+        messages += commit.messages
+    prompt_changed = commit.record is not None and commit.record.system_prompt != state.record.system_prompt
+    if commit.carried is not None or prompt_changed:
+        epoch += planned.window is None
+    return attrs.evolve(
+        state,
+        record=commit.record or state.record,
+        revision=revision,
+        messages=messages,
+        pinned=(state.pinned - set(commit.unpinned)) | set(commit.pinned),
+        carried=state.carried if commit.carried is None else commit.carried,
+        epoch=epoch,
+    )
+
+
+def replacing(
+    operation: Operation,
+    state: ContextState,
+    window: tuple[Message, ...],
+    carried: frozenset[str] | None = None,
+    undoes: str | None = None,
+) -> Planned:
+    """Another window in place of the present one, told so that it can be undone. ``carried`` None: unchanged."""
+    ids = tuple(message.id for message in window)
+    change = change_between(state.ids, ids)
+    if carried is not None and carried != state.carried:
+        change = attrs.evolve(change, carried_before=tuple(sorted(state.carried)))
+    return Planned(Commit(operation, window=ids, carried=carried, change=change, undoes=undoes), window)

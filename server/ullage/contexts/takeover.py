@@ -1,0 +1,37 @@
+"""Letting go of a context that another process asks for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from attrs import define
+
+from ullage.contexts.sessions import Sessions, cancelled_and_settled
+
+POLL_S = 0.25
+"""Four looks a second, each a single ``stat`` and none while nothing is held, keep the promise of letting go within one."""
+
+
+@define(eq=False)
+class Yielding:
+    """Watches for requests as long as the process lives."""
+
+    sessions: Sessions
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            for context_id in self.sessions.locks.takeover_requests():
+                await self._let_go(context_id)
+
+    async def _let_go(self, context_id: str) -> None:
+        """An answer on its way is kept as far as it has come."""
+        session = next((s for s in self.sessions.opened() if s.id == context_id), None)
+        if session is None:
+            self.sessions.locks.release(context_id)
+            return
+        if session.answer is not None:
+            await cancelled_and_settled(session.answer)
+        async with session.mutex:
+            session.lock.release()
+        self.sessions.stale(context_id)

@@ -1,0 +1,73 @@
+"""How a foreign history is made to fit a window, in steps from the mildest to the hardest.
+
+The steps only say what to leave out; whoever counts decides how far to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from attrs import frozen
+
+from ullage.conversation.messages import Message
+from ullage.conversation.turns import turns_of, without_oldest_turns
+
+SHORTEST_RESULT = 200
+"""Characters that are left of a tool result when everything else failed: enough to tell what it was."""
+
+
+@frozen
+class Reduction:
+    """``masked`` old tool results replaced by a placeholder, ``dropped`` oldest turns left out, and the newest turn's
+    tool results cut to ``longest_result`` characters (None: whole)."""
+
+    masked: int = 0
+    dropped: int = 0
+    longest_result: int | None = None
+
+
+def reductions(messages: Sequence[Message]) -> list[Reduction]:
+    """Every step in order, each leaving at least as much out as the one before, so that a search by halves finds the
+    mildest that fits."""
+    turns = turns_of(messages)
+    newest = turns[-1].start if turns else 0
+    old_results = sum(m.role == "tool" for m in messages[:newest])
+    steps = [Reduction(masked=count) for count in range(old_results + 1)]
+    steps += [Reduction(old_results, count) for count in range(1, len(turns))]
+    longest = max((len(m.content) for m in messages[newest:] if m.role == "tool"), default=0)
+    dropped = max(len(turns) - 1, 0)
+    while longest > SHORTEST_RESULT:
+        longest = max(longest // 2, SHORTEST_RESULT)
+        steps.append(Reduction(old_results, dropped, longest))
+    return steps
+
+
+def reduce(messages: Sequence[Message], reduction: Reduction) -> tuple[Message, ...]:
+    """The history after a step. System messages always stay, and so does the newest turn."""
+    turns = turns_of(messages)
+    newest = turns[-1].start if turns else 0
+    masked = 0
+    result: list[Message] = []
+    for position, message in enumerate(messages):
+        if message.role == "tool" and position < newest and masked < reduction.masked:
+            masked += 1
+            result.append(attrs.evolve(message, content=placeholder(message)))
+        elif message.role == "tool" and position >= newest and reduction.longest_result is not None:
+            result.append(attrs.evolve(message, content=shorten(message.content, reduction.longest_result)))
+        else:
+            result.append(message)
+    return without_oldest_turns(result, turns, reduction.dropped, frozenset())
+
+
+def placeholder(message: Message) -> str:
+    """What stands for a masked tool result."""
+    return f"[The result of {message.name or 'a tool'} was left out to make room: {len(message.content):,} characters]"
+
+
+def shorten(text: str, longest: int) -> str:
+    """The beginning and the end of ``text`` with a note between them of how much is missing."""
+    if len(text) <= longest:
+        return text
+    head, tail = longest * 2 // 3, longest // 3
+    return f"{text[:head]}\n[… {len(text) - head - tail:,} characters left out to make room …]\n{text[-tail:]}"

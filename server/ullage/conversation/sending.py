@@ -1,0 +1,185 @@
+"""The form in which a window is sent: what every chat template accepts.
+
+One leading system message holds the system prompt, the pins whose turns left the window, and summaries. Equal roles are
+merged, the first turn is the user's, every tool call has its results and every result its call. Special-token text in
+contents is made harmless here, before it is counted and before it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import attrs
+from attrs import frozen
+
+from ullage.conversation.messages import Message, SentMessage, ToolCall
+
+NO_RESULT = "No result was recorded."
+ASSISTANT_BEGAN = "(The conversation begins with the assistant.)"
+PINNED_HEADING = "Pinned from earlier in this conversation:"
+SUMMARY_HEADING = "Summary of the earlier conversation:"
+_JOINT = "\n\n"
+
+
+@frozen
+class Dialect:
+    """What the model's template takes. ``disarm`` makes special-token text harmless."""
+
+    accepts_system: bool
+    disarm: Callable[[str], str]
+
+
+@frozen
+class SentGroup:
+    """A sent message and the ids of the messages merged into it; no ids where it was made up to repair the form."""
+
+    ids: tuple[str, ...]
+    message: SentMessage
+
+
+@frozen
+class Conversation:
+    """What there is to send: the window in order, the context's own system prompt, and the carried pins."""
+
+    messages: Sequence[Message]
+    system_prompt: str | None = None
+    carried: Collection[str] = frozenset()
+
+
+def compose(conversation: Conversation, dialect: Dialect) -> tuple[SentGroup, ...]:
+    """The whole form. Deterministic: the same window gives the same bytes, so that the server's cache can be used."""
+    spoken = [m for m in conversation.messages if not _leads(m, conversation.carried)]
+    groups = _merge(_with_paired_tools(spoken, dialect))
+    if groups and groups[0].message.role != "user":
+        groups.insert(0, SentGroup((), SentMessage("user", ASSISTANT_BEGAN)))
+    leading = _leading(conversation, dialect)
+    if leading is not None:
+        _put_leading(groups, leading, accepts_system=dialect.accepts_system)
+    return tuple(groups)
+
+
+def extend(groups: Sequence[SentGroup], message: Message, dialect: Dialect) -> tuple[SentGroup, ...] | None:
+    """``groups`` with one more message at the end, without looking at the whole; None where the whole must be composed
+    anew because the message changes what stands before it."""
+    plain = message.role in ("user", "assistant") and not message.tool_calls and message.summary_of is None
+    if not plain or not groups:
+        return None
+    last = groups[-1].message
+    if last.role == "tool" or last.tool_calls or (len(groups) == 1 and message.role == "assistant"):
+        return None
+    if message.role == "user" and _in_tool_loop(groups):
+        return None
+    return (*groups[:-1], *_merge([groups[-1], SentGroup((message.id,), as_sent(message, dialect))]))
+
+
+def _in_tool_loop(groups: Sequence[SentGroup]) -> bool:
+    """Whether reasoning is being sent that the next user message ends."""
+    for group in reversed(groups):
+        if group.message.reasoning is not None:
+            return True
+        if group.message.role == "user":
+            break
+    return False
+
+
+def _leads(message: Message, carried: Collection[str]) -> bool:
+    return message.role == "system" or message.summary_of is not None or message.id in carried
+
+
+def _leading(conversation: Conversation, dialect: Dialect) -> SentGroup | None:
+    messages, carried = conversation.messages, conversation.carried
+    summaries = [m for m in messages if m.summary_of is not None]
+    pins = [m for m in messages if m.id in carried and m.summary_of is None and m.role != "system"]
+    prompts = [m for m in messages if m.role == "system" and m.summary_of is None]
+    parts = [conversation.system_prompt] if conversation.system_prompt else []
+    parts += [m.content for m in prompts]
+    if pins:
+        parts += [PINNED_HEADING, *(f"[{m.role}] {_told(m)}" for m in pins)]
+    if summaries:
+        parts += [SUMMARY_HEADING, *(m.content for m in summaries)]
+    if not parts:
+        return None
+    text = dialect.disarm(_JOINT.join(parts))
+    return SentGroup(tuple(m.id for m in (*prompts, *pins, *summaries)), SentMessage("system", text))
+
+
+def _told(message: Message) -> str:
+    """A carried message as prose, its tool calls included."""
+    calls = (f"(called {call.name} with {call.arguments})" for call in message.tool_calls)
+    return " ".join(part for part in (message.content, *calls) if part)
+
+
+def _put_leading(groups: list[SentGroup], leading: SentGroup, *, accepts_system: bool) -> None:
+    if accepts_system:
+        groups.insert(0, leading)
+        return
+    as_user = attrs.evolve(leading, message=attrs.evolve(leading.message, role="user"))
+    groups[:1] = _merge([as_user, *groups[:1]])
+
+
+def _with_paired_tools(messages: Sequence[Message], dialect: Dialect) -> Iterable[SentGroup]:
+    """Each message as sent; calls without results get one that says so, results without a call become user text."""
+    last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
+    waiting: dict[str, ToolCall] = {}
+    for position, message in enumerate(messages):
+        if message.role == "tool":
+            if message.tool_call_id in waiting:
+                call = waiting.pop(message.tool_call_id)
+                sent = as_sent(message, dialect)
+                yield SentGroup((message.id,), attrs.evolve(sent, name=sent.name or dialect.disarm(call.name)))
+                continue
+            message = attrs.evolve(message, role="user", content=_orphan_text(message))  # noqa: PLW2901  # from here on it is one
+        yield from _missing_results(waiting.values(), dialect)
+        waiting = {call.id: call for call in message.tool_calls}
+        sent = as_sent(message, dialect)
+        if message.tool_calls and message.reasoning and position > last_user:
+            sent = attrs.evolve(sent, reasoning=dialect.disarm(message.reasoning))
+        yield SentGroup((message.id,), sent)
+
+
+def _missing_results(calls: Iterable[ToolCall], dialect: Dialect) -> Iterable[SentGroup]:
+    for call in calls:
+        answer = SentMessage("tool", NO_RESULT, name=dialect.disarm(call.name), tool_call_id=call.id)
+        yield SentGroup((), answer)
+
+
+def _orphan_text(message: Message) -> str:
+    return f"Result of {message.name or 'a tool'}:\n{message.content}"
+
+
+def as_sent(message: Message, dialect: Dialect) -> SentMessage:
+    """One message by itself in the form in which it is sent, its reasoning left out."""
+    disarm = dialect.disarm
+    return SentMessage(
+        role=message.role,
+        content=disarm(message.content),
+        name=disarm(message.name) if message.name and message.role == "tool" else None,
+        tool_calls=tuple(ToolCall(c.id, disarm(c.name), disarm(c.arguments)) for c in message.tool_calls),
+        tool_call_id=message.tool_call_id,
+    )
+
+
+def _merge(groups: Iterable[SentGroup]) -> list[SentGroup]:
+    """Neighbours of equal role as one, tool results apart; an assistant's words and the calls after them are one."""
+    merged: list[SentGroup] = []
+    for group in groups:
+        if merged and _may_merge(merged[-1].message, group.message):
+            merged[-1] = _joined(merged[-1], group)
+        else:
+            merged.append(group)
+    return merged
+
+
+def _may_merge(first: SentMessage, second: SentMessage) -> bool:
+    return first.role == second.role and first.role != "tool" and not first.tool_calls
+
+
+def _joined(first: SentGroup, second: SentGroup) -> SentGroup:
+    contents = [m.content for m in (first.message, second.message) if m.content]
+    message = attrs.evolve(
+        first.message,
+        content=_JOINT.join(contents),
+        tool_calls=second.message.tool_calls,
+        reasoning=second.message.reasoning,
+    )
+    return SentGroup(first.ids + second.ids, message)

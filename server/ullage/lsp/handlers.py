@@ -1,0 +1,181 @@
+"""Each request of the protocol, from typed params to the use case and back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from attrs import define
+
+from ullage.contexts import values
+from ullage.contexts.answering import AnswerOptions, Emit
+from ullage.contexts.chat import Chats
+from ullage.contexts.completion import Completions
+from ullage.contexts.conversation import Conversations
+from ullage.contexts.directory import Directory
+from ullage.contexts.drafts import Draft
+from ullage.contexts.report import Reports
+from ullage.conversation.messages import ToolDefinition
+from ullage.lsp import types
+from ullage.settings import Resolved
+
+Handler: TypeAlias = Callable[[Any], Awaitable[Any]]
+Progress: TypeAlias = Callable[[int | str, values.Partial], None]
+
+
+@define(eq=False)
+class Handlers:
+    """Thin on purpose: a handler names a use case and hands on its arguments."""
+
+    directory: Directory
+    conversations: Conversations
+    chats: Chats
+    completions: Completions
+    reports: Reports
+    resolved: Callable[[], Resolved]
+    progress: Progress
+
+    def table(self) -> Mapping[str, Handler]:
+        """Every request of `ullage.lsp.types.REQUESTS` with its handler."""
+        return {
+            "context/open": self.open,
+            "context/update": self.update,
+            "context/list": self.list,
+            "context/switch": self.switch,
+            "context/close": self.close,
+            "context/delete": self.delete,
+            "context/status": self.status,
+            "context/stats": self.stats,
+            "context/append": self.append,
+            "context/messages": self.messages,
+            "context/pin": self.pin,
+            "context/chat": self.chat,
+            "context/complete": self.complete,
+            "context/clear": self.clear,
+            "context/undo": self.undo,
+            "context/history": self.history,
+            "context/countTokens": self.count_tokens,
+            "context/models": self.models,
+            "context/model/select": self.select_model,
+        }
+
+    async def open(self, params: types.OpenParams) -> values.Context:
+        return await self.directory.open(
+            params.workspace_uri,
+            params.name,
+            mode=params.mode,
+            model=params.model,
+            activate=params.activate,
+            take_over=params.take_over,
+        )
+
+    async def update(self, params: types.UpdateParams) -> values.Context:
+        return await self.directory.update(
+            params.context_id,
+            name=params.name,
+            mode=params.mode,
+            workspace_uri=params.workspace_uri,
+            system_prompt=params.system_prompt,
+        )
+
+    async def list(self, _: types.NoParams) -> types.ContextList:
+        return types.ContextList(await self.directory.all())
+
+    async def switch(self, params: types.SwitchParams) -> values.SwitchResult:
+        return await self.directory.switch(params.context_id)
+
+    async def close(self, params: types.ContextParams) -> values.Context:
+        return await self.directory.close(params.context_id)
+
+    async def delete(self, params: types.ContextParams) -> None:
+        await self.directory.delete(params.context_id)
+
+    async def status(self, params: types.OptionalContextParams) -> values.ContextStatus:
+        return await self.reports.status(params.context_id)
+
+    async def stats(self, params: types.OptionalContextParams) -> values.ContextStats:
+        return await self.reports.stats(params.context_id, self.resolved())
+
+    async def append(self, params: types.AppendParams) -> types.Appended:
+        return types.Appended(*await self.conversations.append(params.context_id, drafts(params.messages)))
+
+    async def messages(self, params: types.MessagesParams) -> types.MessagePage:
+        page = await self.conversations.messages(params.context_id, params.view, params.before, params.limit)
+        return types.MessagePage(*page)
+
+    async def pin(self, params: types.PinParams) -> values.MessageView:
+        return await self.conversations.pin(params.context_id, params.message_id, pinned=params.pinned)
+
+    async def chat(self, params: types.ChatParams) -> values.ChatResult:
+        emit = self._emit(params.partial_result_token)
+        return await self.chats.chat(params.context_id, params.text, answer_options(params.options), emit)
+
+    async def complete(self, params: types.CompleteParams) -> values.ChatResult:
+        return await self.completions.complete(
+            drafts(params.messages),
+            answer_options(params.options),
+            self._emit(params.partial_result_token),
+            context_id=params.context_id,
+            model=params.model,
+            fit=params.fit,
+        )
+
+    async def clear(self, params: types.ContextParams) -> types.Cleared:
+        return types.Cleared(await self.conversations.clear(params.context_id))
+
+    async def undo(self, params: types.UndoParams) -> values.Undone:
+        return await self.conversations.undo(params.context_id, params.operation_id)
+
+    async def history(self, params: types.HistoryParams) -> types.OperationPage:
+        operations = await self.conversations.history(params.context_ids, params.before, params.limit)
+        return types.OperationPage(operations)
+
+    async def count_tokens(self, params: types.CountTokensParams) -> values.Counts:
+        return await self.conversations.count(
+            texts=params.texts,
+            drafts=None if params.messages is None else drafts(params.messages),
+            model=params.model,
+            context_id=params.context_id,
+        )
+
+    async def models(self, _: types.NoParams) -> types.ModelList:
+        return types.ModelList(await self.directory.sessions.models.offered())
+
+    async def select_model(self, params: types.SelectModelParams) -> values.Context:
+        return await self.directory.select_model(params.context_id, params.model)
+
+    def _emit(self, token: int | str | None) -> Emit:
+        if token is None:
+            return _nobody_listens
+        return lambda partial: self.progress(token, partial)
+
+
+def _nobody_listens(_: values.Partial) -> None:
+    """The client asked for no partial results."""
+
+
+def drafts(messages: Sequence[types.NewMessage]) -> list[Draft]:
+    return [
+        Draft(
+            role="system" if m.role == "developer" else m.role,
+            content=m.content,
+            name=m.name,
+            tool_calls=tuple(m.tool_calls or ()),
+            tool_call_id=m.tool_call_id,
+            pinned=m.pinned,
+            id=m.id,
+        )
+        for m in messages
+    ]
+
+
+def answer_options(options: types.ChatOptions) -> AnswerOptions:
+    return AnswerOptions(
+        max_tokens=options.max_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        stop=tuple(options.stop or ()),
+        seed=options.seed,
+        tools=tuple(ToolDefinition(tool.name, tool.description, tool.parameters) for tool in options.tools or ()),
+        tool_choice=options.tool_choice,
+    )

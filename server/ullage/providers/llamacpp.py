@@ -1,0 +1,131 @@
+"""llama.cpp's own server. Its interface: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path, PureWindowsPath
+
+from ullage.conversation.messages import SentMessage, ToolDefinition
+from ullage.errors import UllageError
+from ullage.providers import chat_completions
+from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo
+from ullage.providers.http import PROBE_TIMEOUT_S, ApiKey, Connection, no_key, parse_address
+from ullage.providers.json_reply import Json
+from ullage.providers.messages_json import message_json, tool_json
+
+COUNTS_AT_ONCE = 4
+HINT = "Start it with `llama-server -m <model file>`, or choose another model server in the settings."
+
+_LOADED_STATES = ("", "loaded", "sleeping")
+"""Of a router's models; a server with one model tells no state."""
+
+
+class LlamaCppProvider:
+    """A ``llama-server`` with one model, or in router mode with many."""
+
+    def __init__(self, url: str, *, title: str = "", hint: str = HINT, api_key: ApiKey = no_key) -> None:
+        address = parse_address(url)
+        self._connection = Connection(title or f"llama.cpp at {address.url}", address, hint, api_key)
+        self._counts_prompts = True
+
+    @property
+    def name(self) -> str:
+        return "llamacpp"
+
+    @property
+    def address(self) -> str:
+        return self._connection.address.url
+
+    @property
+    def sizes_by_request(self) -> bool:
+        return False
+
+    async def probe(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                props = await self._connection.get("/props")
+                settings = props["default_generation_settings"]
+                return settings.is_object() and (bool(props["total_slots"].count()) or props["role"].text() == "router")
+        except (UllageError, TimeoutError):
+            return False
+
+    async def models(self) -> Sequence[ModelInfo]:
+        return [_model_info(entry) for entry in (await self._connection.get("/v1/models"))["data"]]
+
+    async def window(self, model: str) -> int | None:
+        """What one slot has really been given; None for a router's model that is not loaded."""
+        props = await self._props(model)
+        return props["default_generation_settings"]["n_ctx"].size() if props else None
+
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
+        return chat_completions.chat(self._connection, request, {"cache_prompt": True})
+
+    async def count_texts(self, model: str, texts: Sequence[str], *, parse_special: bool = False) -> list[int] | None:
+        turn = asyncio.Semaphore(COUNTS_AT_ONCE)
+
+        async def count(text: str) -> int:
+            async with turn:
+                return await self._tokenize(model, text, add_special=False, parse_special=parse_special)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(count(text)) for text in texts]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def count_prompt(
+        self, model: str, messages: Sequence[SentMessage], tools: Sequence[ToolDefinition]
+    ) -> int | None:
+        """Asked for in one request where the server is new enough, else by rendering the template and counting that."""
+        body: dict[str, object] = {"model": model, "messages": [message_json(message) for message in messages]}
+        if tools:
+            body["tools"] = [tool_json(tool) for tool in tools]
+        if self._counts_prompts:
+            reply = await self._connection.post_if_there(f"{chat_completions.PATH}/input_tokens", body, model)
+            if reply is not None:
+                return reply["input_tokens"].count()
+            self._counts_prompts = False
+        rendered = (await self._connection.post("/apply-template", body, model))["prompt"].text()
+        # Templates leave out the token that begins a text where the server adds it itself: hence add_special.
+        return await self._tokenize(model, rendered, add_special=True, parse_special=True)
+
+    async def chat_template(self, model: str) -> str | None:
+        props = await self._props(model)
+        return (props["chat_template"].text() or None) if props else None
+
+    async def model_file(self, model: str) -> Path | None:
+        """Only of a server on this machine; what another one calls a path means nothing here."""
+        if not self._connection.address.is_loopback:
+            return None
+        props = await self._props(model)
+        path = Path(props["model_path"].text()) if props else Path()
+        return path if path.is_absolute() and await asyncio.to_thread(path.is_file) else None
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def _props(self, model: str) -> Json | None:
+        """A server with one model ignores the query; a router answers for that model, and must not load it for this."""
+        return await self._connection.get_if_there("/props", {"model": model, "autoload": "false"})
+
+    async def _tokenize(self, model: str, text: str, *, add_special: bool, parse_special: bool) -> int:
+        body = {"model": model, "content": text, "add_special": add_special, "parse_special": parse_special}
+        return sum(1 for _ in (await self._connection.post("/tokenize", body, model))["tokens"])
+
+
+def _model_info(entry: Json) -> ModelInfo:
+    meta = entry["meta"]
+    return ModelInfo(
+        name=_short_name(entry["id"].name()),
+        loaded=entry["status"]["value"].text() in _LOADED_STATES,
+        context_length=meta["n_ctx_train"].size(),
+        allocated_context=meta["n_ctx"].size(),
+        size_bytes=meta["size"].size(),
+    )
+
+
+def _short_name(identifier: str) -> str:
+    """A server with one model may name it by its whole path, and takes any name in requests."""
+    return PureWindowsPath(identifier).stem if identifier.endswith(".gguf") else identifier

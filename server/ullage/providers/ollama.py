@@ -1,0 +1,215 @@
+"""Ollama's own interface: https://github.com/ollama/ollama/blob/main/docs/api.md
+
+Spoken over our own connection, not through the package ``ollama``: its client can't send ``truncate`` and ``shift``,
+reads its key and address from the environment, follows redirects, and keeps lines of any length.
+The OpenAI-style interface of the same server is not used either: it takes no context size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import orjson
+
+from ullage.conversation.messages import SentMessage, ToolCall
+from ullage.errors import ProviderError, UllageError
+from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo, StopReason
+from ullage.providers.chat_completions import new_call_id
+from ullage.providers.failures import refusal
+from ullage.providers.http import PROBE_TIMEOUT_S, Connection, parse_address
+from ullage.providers.json_reply import Json
+from ullage.providers.messages_json import arguments_object, tool_json
+from ullage.providers.ollama_files import model_file
+from ullage.providers.streaming import json_lines
+from ullage.providers.untold import Untold
+
+HINT = "Start it with `ollama serve`, or choose another model server in the settings."
+LOOKUPS_AT_ONCE = 4
+
+
+class OllamaProvider(Untold):
+    """An Ollama server. It allocates with the first request, at the ``num_ctx`` that every request then repeats.
+
+    It has no tokenizer to ask, and the template that it tells is Go's, not Jinja; the model's file has both."""
+
+    def __init__(self, url: str) -> None:
+        address = parse_address(url)
+        self._connection = Connection(f"Ollama at {address.url}", address, HINT)
+        self._context_lengths: dict[str, int | None] = {}
+        self._counts_whole: bool | None = None
+
+    @property
+    def name(self) -> str:
+        return "ollama"
+
+    @property
+    def address(self) -> str:
+        return self._connection.address.url
+
+    @property
+    def sizes_by_request(self) -> bool:
+        return True
+
+    async def probe(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                version = await self._connection.get("/api/version")
+                tags = await self._connection.get("/api/tags")
+                return bool(version["version"].text()) and tags["models"].is_list()
+        except (UllageError, TimeoutError):
+            return False
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """The models on the server's own machine; those that it would hand on to a cloud are not offered."""
+        tags, running = await asyncio.gather(self._connection.get("/api/tags"), self._connection.get("/api/ps"))
+        allocated = {entry["name"].name(): entry["context_length"].size() for entry in running["models"]}
+        local = [entry for entry in tags["models"] if not entry["remote_host"].text()]
+        turn = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        lengths = await asyncio.gather(*(self._context_length(entry, turn) for entry in local))
+        return [
+            ModelInfo(
+                name=(name := entry["name"].name()),
+                loaded=name in allocated,
+                context_length=length,
+                allocated_context=allocated.get(name),
+                size_bytes=entry["size"].size(),
+            )
+            for entry, length in zip(local, lengths, strict=True)
+        ]
+
+    async def window(self, model: str) -> int | None:
+        """What the loaded model was given; None before the first request, and of old versions, which do not tell."""
+        running = await self._connection.get("/api/ps")
+        entries = (entry for entry in running["models"] if _full_name(entry["name"].name()) == _full_name(model))
+        entry = next(entries, None)
+        return entry["context_length"].size() if entry else None
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
+        """``tool_choice`` other than "none" is left to the model: Ollama has no such field."""
+        server, called = self._connection.server, False
+        async with (
+            self._connection.stream("/api/chat", _body(request), request.model) as response,
+            aclosing(json_lines(response, server)) as lines,
+        ):
+            async for line in lines:
+                if line["error"]:
+                    raise refusal(server, 500, line.value, request.model)
+                for delta in _deltas(line["message"]):
+                    called = called or delta.tool_call is not None
+                    yield delta
+                if line["done"].value is True:
+                    break
+            else:
+                raise ProviderError(f"{server} broke off in the middle of its answer. Try again.")
+        yield _finished(line, called=called, counts_whole=await self._counts_whole_prompts())
+
+    async def model_file(self, model: str) -> Path | None:
+        if not self._connection.address.is_loopback:
+            return None
+        return await asyncio.to_thread(model_file, model)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def _context_length(self, entry: Json, turn: asyncio.Semaphore) -> int | None:
+        """What the model was made for; asked once for each version of it."""
+        name, digest = entry["name"].name(), entry["digest"].text()
+        if digest not in self._context_lengths:
+            async with turn:
+                info = (await self._connection.post("/api/show", {"model": name}, name))["model_info"]
+            architecture = info["general.architecture"].text()
+            self._context_lengths[digest] = info[f"{architecture}.context_length"].size()
+        return self._context_lengths[digest]
+
+    async def _counts_whole_prompts(self) -> bool:
+        """Whether this version's prompt counts include cached tokens; asked once."""
+        if self._counts_whole is None:
+            try:
+                version = (await self._connection.get("/api/version"))["version"].text()
+            except UllageError:
+                return False
+            self._counts_whole = counts_whole_prompts(version)
+        return self._counts_whole
+
+
+def counts_whole_prompts(version: str) -> bool:
+    """Versions before 0.4 leave the count out when the prompt is cached, and 0.30.0 counts only what was evaluated
+    (https://github.com/ollama/ollama/pull/16428). Of an unknown version nothing is presumed."""
+    match = re.match(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})", version)
+    if match is None:
+        return False
+    number = tuple(int(part) for part in match.groups())
+    return number >= (0, 4, 0) and number != (0, 30, 0)
+
+
+def _full_name(model: str) -> str:
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+def _body(request: ChatRequest) -> dict[str, object]:
+    """``truncate`` and ``shift`` false: a prompt that does not fit is refused, and not cut without a word. How long a
+    model stays loaded is the server's own setting, so ``keep_alive`` is not sent."""
+    options: dict[str, object | None] = {
+        "num_ctx": request.context_size,
+        "num_predict": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "stop": list(request.stop) or None,
+        "seed": request.seed,
+    }
+    functions = {call.id: call.name for message in request.messages for call in message.tool_calls}
+    body: dict[str, object] = {
+        "model": request.model,
+        "messages": [_message_json(message, functions) for message in request.messages],
+        "stream": True,
+        "truncate": False,
+        "shift": False,
+        "options": {key: value for key, value in options.items() if value is not None},
+    }
+    if request.tools and request.tool_choice != "none":
+        body["tools"] = [tool_json(tool) for tool in request.tools]
+    return body
+
+
+def _message_json(message: SentMessage, functions: Mapping[str, str]) -> dict[str, object]:
+    """``functions`` are the names by the ids of the calls: a result names its function here."""
+    sent: dict[str, object] = {"role": message.role, "content": message.content}
+    if message.reasoning:
+        sent["thinking"] = message.reasoning
+    if message.tool_calls:
+        sent["tool_calls"] = [
+            {"id": call.id, "function": {"name": call.name, "arguments": arguments_object(call.arguments)}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        sent["tool_call_id"] = message.tool_call_id
+        sent["tool_name"] = message.name or functions.get(message.tool_call_id, "")
+    return sent
+
+
+def _deltas(message: Json) -> list[Delta]:
+    text, reasoning = message["content"].text(), message["thinking"].text()
+    deltas = [Delta(text=text, reasoning=reasoning)] if text or reasoning else []
+    for call in message["tool_calls"]:
+        function = call["function"]
+        arguments = orjson.dumps(function["arguments"].value or {}).decode()
+        whole = ToolCall(call["id"].text() or new_call_id(), function["name"].name(), arguments)
+        deltas.append(Delta(tool_call=whole))
+    return deltas
+
+
+def _finished(last: Json, *, called: bool, counts_whole: bool) -> Finished:
+    """A reported cache count says that the prompt's count includes it, whatever the version."""
+    reused = last["prompt_eval_cached_count"].count()
+    reason: StopReason = "length" if last["done_reason"].text() == "length" else "stop"
+    return Finished(
+        stop_reason="toolCalls" if called and reason == "stop" else reason,
+        prompt_tokens=last["prompt_eval_count"].size(),
+        reused_tokens=reused,
+        completion_tokens=last["eval_count"].count(),
+        prompt_is_whole=reused is not None or counts_whole,
+    )

@@ -1,0 +1,100 @@
+"""Looking for damage: cheaply whenever the store is opened, in full when asked or when there is a suspicion.
+
+What SQLite can't see, a flipped bit inside a value, the seals show; each row is tested again whenever it is read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from ullage.errors import NotSupported, StoreDamaged
+from ullage.store import migrations
+from ullage.store.database import APPLICATION_ID, connect, reading
+from ullage.store.folder import StorageFolder
+from ullage.store.rows import CONTEXT_COLUMNS, MESSAGE_COLUMNS, OPERATION_COLUMNS, is_whole
+
+MOST_FINDINGS = 20
+
+_CONTEXTS = f"SELECT {CONTEXT_COLUMNS} FROM context"  # noqa: S608  # joined from constants
+_SEALED = {
+    "context": _CONTEXTS,
+    "message": f"SELECT {MESSAGE_COLUMNS} FROM message",  # noqa: S608  # joined from constants
+    "operation": f"SELECT {OPERATION_COLUMNS} FROM operation",  # noqa: S608  # joined from constants
+    "factor": "SELECT key, value, seal FROM factor",
+}
+
+
+def examine(folder: StorageFolder) -> None:
+    """Look as far as that costs a few milliseconds, and in full where the database has shown damage in use.
+
+    StoreDamaged; NotSupported where the database is newer than this program; sqlite3.Error as it comes. Nothing is
+    written to the database.
+    """
+    size, log_size = folder.database.stat().st_size, _size_of_log(folder)
+    if size == 0 and log_size == 0:
+        return
+    if size == 0:
+        # SQLite would delete the log.
+        raise StoreDamaged("The database is empty, and its log is not.")
+    with closing(connect(folder.database, mode="ro")) as connection, reading(connection):
+        _examine_header(connection, size, log_size)
+        version = _examine_schema(connection)
+        if folder.suspect.exists():
+            findings = full_check(connection)
+        else:
+            findings = _broken_rows("context", connection) if version else []
+        if findings:
+            raise StoreDamaged("The database is damaged.")
+    folder.suspect.unlink(missing_ok=True)
+
+
+def check(connection: sqlite3.Connection) -> list[str]:
+    """What a full examination finds, in words that hold nothing of the data."""
+    try:
+        with reading(connection):
+            return full_check(connection)
+    except sqlite3.DatabaseError:
+        return ["the database can't be read to its end"]
+
+
+def full_check(connection: sqlite3.Connection) -> list[str]:
+    """Every page, every index against its table, every seal."""
+    rows = connection.execute(f"PRAGMA integrity_check({MOST_FINDINGS})").fetchall()
+    findings = [text for (text,) in rows if text != "ok"]
+    return findings + [finding for table in _SEALED for finding in _broken_rows(table, connection)]
+
+
+def _broken_rows(table: str, connection: sqlite3.Connection) -> list[str]:
+    broken = sum(not is_whole(row) for row in connection.execute(_SEALED[table]))
+    return [f"{broken} rows of {table} are not what was written"] if broken else []
+
+
+def _examine_header(connection: sqlite3.Connection, size: int, log_size: int) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application not in (0, APPLICATION_ID):
+        raise StoreDamaged("The database is not one of ours.")
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    # Pages beyond the end of the file can only be in the log.
+    if pages * page_size > size and log_size == 0:
+        raise StoreDamaged("The database ends too early.")
+
+
+def _examine_schema(connection: sqlite3.Connection) -> int:
+    """Return the version; StoreDamaged where the tables are not those of that version."""
+    version, found = migrations.version(connection), migrations.schema(connection)
+    if version > len(migrations.MIGRATIONS):
+        (recorded,) = connection.execute("SELECT count(*) FROM migration").fetchone()
+        if recorded == version:
+            raise NotSupported("A newer version of Ullage wrote this store. Update Ullage to open it.")
+        raise StoreDamaged("The database's version is not the one that was recorded.")
+    # Version 0 may be empty: its maker was killed before it had made anything.
+    if found != migrations.schema_at(version) and (found or version):
+        raise StoreDamaged("The database's tables are not those that were made.")
+    return version
+
+
+def _size_of_log(folder: StorageFolder) -> int:
+    log = folder.companion("-wal")
+    return log.stat().st_size if log.exists() else 0

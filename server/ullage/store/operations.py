@@ -1,0 +1,126 @@
+"""The append-only log of operations, in the order of their commits: a clock that steps back can't change it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+
+from attrs import evolve
+
+from ullage.conversation.operations import Operation, WindowChange
+from ullage.errors import InvalidArgument, NothingToUndo
+from ullage.store.records import LoggedOperation
+from ullage.store.rows import (
+    OPERATION_COLUMNS,
+    ContextRow,
+    OperationRow,
+    damaged,
+    operation_from_row,
+    operation_to_row,
+)
+
+_COLUMNS = ", ".join(f"operation.{column}" for column in OPERATION_COLUMNS.split(", "))
+_SELECT = f"SELECT {_COLUMNS} FROM operation"  # noqa: S608  # joined from constants
+_SELECT_WITH_CONTEXT = f"SELECT context.id, {_COLUMNS} FROM operation LEFT JOIN context ON context.number = context"  # noqa: S608  # joined from constants
+_PLACES = ", ".join("?" * len(OPERATION_COLUMNS.split(",")))
+_INSERT = f"INSERT INTO operation ({OPERATION_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608  # joined from constants
+_LARGEST = 2**63 - 1
+
+
+def log(
+    connection: sqlite3.Connection,
+    context: ContextRow,
+    operation: Operation,
+    change: WindowChange | None = None,
+    undoes: str | None = None,
+) -> None:
+    """Add to the log; NothingToUndo where ``undoes`` is no operation of this context."""
+    target = None if undoes is None else _require(connection, context, undoes)
+    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM operation").fetchone()
+    logged = LoggedOperation(operation, change, undone=False)
+    row = OperationRow(last + 1, context.number, logged, target.number if target else None)
+    try:
+        connection.execute(_INSERT, operation_to_row(row))
+    except sqlite3.IntegrityError as error:
+        raise InvalidArgument("An operation of this id was done before.", "id") from error
+    while target is not None:
+        target = _refresh_undone(connection, context, target)
+
+
+def _refresh_undone(connection: sqlite3.Connection, context: ContextRow, row: OperationRow) -> OperationRow | None:
+    """Set whether an operation is undone, which it is while an undo of it stands. Returns the operation that the
+    answer matters to next: the one that this one takes back."""
+    sql = "SELECT 1 FROM operation WHERE undoes = ? AND NOT undone LIMIT 1"
+    undone = connection.execute(sql, (row.number,)).fetchone() is not None
+    if undone == row.logged.undone:
+        return None
+    values = operation_to_row(evolve(row, logged=evolve(row.logged, undone=undone)))
+    connection.execute("UPDATE operation SET undone = ?, seal = ? WHERE number = ?", (undone, values[-1], row.number))
+    return None if row.undoes is None else _by_number(connection, context, row.undoes)
+
+
+def lookup(connection: sqlite3.Connection, context: ContextRow, operation_id: str) -> LoggedOperation | None:
+    row = _lookup(connection, context, operation_id)
+    return None if row is None else row.logged
+
+
+def _lookup(connection: sqlite3.Connection, context: ContextRow, operation_id: str) -> OperationRow | None:
+    row = connection.execute(f"{_SELECT} WHERE id = ?", (operation_id,)).fetchone()
+    if row is None:
+        return None
+    found = operation_from_row(context.record.id, row)
+    return found if found.context == context.number else None
+
+
+def _require(connection: sqlite3.Connection, context: ContextRow, operation_id: str) -> OperationRow:
+    found = _lookup(connection, context, operation_id)
+    if found is None:
+        raise unknown_operation()
+    return found
+
+
+def _by_number(connection: sqlite3.Connection, context: ContextRow, number: int) -> OperationRow:
+    row = connection.execute(f"{_SELECT} WHERE number = ?", (number,)).fetchone()
+    if row is None:
+        raise damaged()
+    return operation_from_row(context.record.id, row)
+
+
+def latest_undoable(
+    connection: sqlite3.Connection, context: ContextRow, kinds: Collection[str]
+) -> LoggedOperation | None:
+    """The newest operation of these kinds that is not undone."""
+    wanted = ", ".join("?" * len(kinds))
+    sql = f"{_SELECT} WHERE context = ? AND kind IN ({wanted}) AND NOT undone ORDER BY number DESC LIMIT 1"
+    row = connection.execute(sql, (context.number, *kinds)).fetchone()
+    return None if row is None else operation_from_row(context.record.id, row).logged
+
+
+def page(
+    connection: sqlite3.Connection, contexts: Sequence[ContextRow] | None, before: str | None, limit: int
+) -> list[LoggedOperation]:
+    """The newest ``limit`` operations of these contexts (None: of all) before ``before``, ascending."""
+    end = _LARGEST if before is None else _number_of(connection, before)
+    sql, values = f"{_SELECT_WITH_CONTEXT} WHERE operation.number < ?", [end]
+    if contexts is not None:
+        sql += f" AND context IN ({', '.join('?' * len(contexts))})"
+        values += [context.number for context in contexts]
+    rows = connection.execute(f"{sql} ORDER BY operation.number DESC LIMIT ?", (*values, limit)).fetchall()
+    if any(context_id is None for context_id, *_ in rows):
+        raise damaged()
+    return [operation_from_row(context_id, tuple(row)).logged for context_id, *row in reversed(rows)]
+
+
+def _number_of(connection: sqlite3.Connection, operation_id: str) -> int:
+    row = connection.execute("SELECT number FROM operation WHERE id = ?", (operation_id,)).fetchone()
+    if row is None:
+        raise unknown_operation()
+    return int(row[0])
+
+
+def erase(connection: sqlite3.Connection, context: int) -> None:
+    connection.execute("DELETE FROM operation WHERE context = ?", (context,))
+
+
+def unknown_operation() -> NothingToUndo:
+    return NothingToUndo("There is no such operation. Ask for the history to see those that there are.")

@@ -1,0 +1,215 @@
+"""The store: contexts, everything said in them, and what was done to them, in one SQLite database."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from attrs import evolve
+
+from ullage.conversation.messages import Message
+from ullage.conversation.operations import Operation
+from ullage.errors import StoreDamaged
+from ullage.store import contexts, erasure, factors, marks, messages, operations
+from ullage.store.database import errors_explained, reading, transaction
+from ullage.store.examination import check
+from ullage.store.folder import StorageFolder
+from ullage.store.records import Commit, ContextRecord, LoggedOperation, StoredWindow
+
+logger = logging.getLogger(__name__)
+
+
+class Store:
+    """Synchronous; one thread may use it at a time, and it may be another each time. ``open_store`` makes it.
+
+    Several processes may have the same store open: each sees what the others committed. That a context is written by
+    one of them only is for its lock to see to (locks.py).
+
+    Every method may raise StoreDamaged, and ContextBusy where another process has been writing for five seconds. Those
+    that write raise StoreFull where the disk took no more; what was there before is still there, and can be read.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, folder: StorageFolder) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._file = _identity(folder)
+
+    def contexts(self) -> list[ContextRecord]:
+        """In the order of their making."""
+        with self._reading() as connection:
+            return [context.record for context in contexts.every(connection)]
+
+    def context(self, context_id: str) -> ContextRecord | None:
+        with self._reading() as connection:
+            found = contexts.lookup(connection, context_id)
+            return None if found is None else found.record
+
+    def find(self, workspace_uri: str, name: str) -> ContextRecord | None:
+        with self._reading() as connection:
+            found = contexts.find(connection, workspace_uri, name)
+            return None if found is None else found.record
+
+    def create(self, record: ContextRecord, operation: Operation) -> None:
+        """The context's revision is 1 then. InvalidArgument where the workspace has a context of this name."""
+        with self._writing() as connection:
+            context = contexts.insert(connection, record)
+            operations.log(connection, context, operation)
+            contexts.update(connection, evolve(context, revision=1))
+
+    def commit(self, commit: Commit) -> int:
+        """Make an operation and its change durable, and return the context's new revision.
+
+        UnknownContext; UnknownMessage where the window or a mark names what was never said in this context;
+        InvalidArgument where a new message's id, or a new name, is taken; NothingToUndo where ``undoes`` names no
+        operation of this context. The cost of an append does not depend on how much was said before.
+        """
+        with self._writing() as connection:
+            context = contexts.require(connection, commit.operation.context_id)
+            said_before = context.said
+            context = messages.say(connection, context, commit.messages)
+            if commit.appended:
+                context = messages.extend_window(connection, context, commit.appended, said_before)
+            if commit.window is not None:
+                context = messages.replace_window(connection, context, commit.window)
+            context = marks.add(connection, context, "pinned", commit.pinned)
+            context = marks.remove(connection, context, "pinned", commit.unpinned)
+            if commit.carried is not None:
+                context = marks.replace(connection, context, "carried", commit.carried)
+            operations.log(connection, context, commit.operation, commit.change, commit.undoes)
+            record = commit.record or context.record
+            context = evolve(context, record=record, revision=context.revision + 1)
+            contexts.update(connection, context)
+        return context.revision
+
+    def revision(self, context_id: str) -> int | None:
+        """Rises with every commit to the context, by whichever process; None where there is no such context."""
+        with self._reading() as connection:
+            found = contexts.lookup(connection, context_id)
+            return None if found is None else found.revision
+
+    def window(self, context_id: str) -> StoredWindow:
+        """UnknownContext."""
+        with self._reading() as connection:
+            context = contexts.require(connection, context_id)
+            in_window = messages.window(connection, context)
+            pinned, carried = (marks.marked(connection, context, mark) for mark in marks.MARKS)
+            return StoredWindow(context.revision, in_window, pinned, carried)
+
+    def message(self, context_id: str, message_id: str) -> Message | None:
+        """None also where there is no such context, or the message was said in another."""
+        with self._reading() as connection:
+            context = contexts.lookup(connection, context_id)
+            return None if context is None else messages.lookup(connection, context, message_id)
+
+    def messages_by_id(self, context_id: str, ids: Sequence[str]) -> list[Message]:
+        """In the order asked for. UnknownContext; UnknownMessage where one was never said in this context."""
+        with self._reading() as connection:
+            context = contexts.require(connection, context_id)
+            found = [messages.lookup(connection, context, id_) for id_ in ids]
+            known = [message for message in found if message is not None]
+            if len(known) < len(ids):
+                raise messages.unknown_message()
+            return known
+
+    def history(self, context_id: str, before: str | None, limit: int) -> tuple[tuple[Message, ...], bool]:
+        """Everything ever said, also what left the window: the newest ``limit`` messages before ``before`` (None: of
+        all), ascending, and whether there are older ones. UnknownContext, UnknownMessage."""
+        with self._reading() as connection:
+            context = contexts.require(connection, context_id)
+            return messages.history(connection, context, before, limit)
+
+    def operations(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[LoggedOperation]:
+        """The log of these contexts (None: of all), merged in the order of the commits, ascending: the newest ``limit``
+        before ``before``. UnknownContext; NothingToUndo where ``before`` is no operation's id."""
+        with self._reading() as connection:
+            wanted = None if context_ids is None else [contexts.require(connection, id_) for id_ in context_ids]
+            return operations.page(connection, wanted, before, limit)
+
+    def operation(self, context_id: str, operation_id: str) -> LoggedOperation | None:
+        with self._reading() as connection:
+            context = contexts.lookup(connection, context_id)
+            return None if context is None else operations.lookup(connection, context, operation_id)
+
+    def latest_undoable(self, context_id: str, kinds: Collection[str]) -> LoggedOperation | None:
+        """The newest operation of these kinds that is not undone; None where there is none. UnknownContext."""
+        with self._reading() as connection:
+            return operations.latest_undoable(connection, contexts.require(connection, context_id), kinds)
+
+    def pinned(self, context_id: str) -> frozenset[str]:
+        """UnknownContext."""
+        with self._reading() as connection:
+            return marks.marked(connection, contexts.require(connection, context_id), "pinned")
+
+    def delete(self, context_id: str) -> None:
+        """Erase a context for good: its rows (overwritten with zeros), what the log holds of them, databases set aside
+        that hold the context, its lock's files. UnknownContext. Works on a damaged context too."""
+        with self._writing() as connection:
+            number = contexts.number_of(connection, context_id)
+            for mark in marks.MARKS:
+                marks.erase(connection, number, mark)
+            messages.erase(connection, number)
+            operations.erase(connection, number)
+            contexts.erase(connection, number)
+        with self._errors_explained():
+            erasure.empty_log(self._connection)
+        erasure.remove_files(self._folder, context_id)
+
+    def learned(self, key: str) -> float | None:
+        """A token factor learned from what a model server counted; None where none was, or it is damaged."""
+        with self._reading() as connection:
+            return factors.lookup(connection, key)
+
+    def learn(self, key: str, value: float) -> None:
+        with self._writing() as connection:
+            factors.put(connection, key, value)
+
+    def check(self) -> list[str]:
+        """Examine every page, index and row; what was found, in words that hold nothing of the data. Takes seconds on
+        a large store."""
+        return check(self._connection)
+
+    def close(self) -> None:
+        """The last to close it writes the log back into the database."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._errors_explained(), reading(self._connection):
+            yield self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._errors_explained():
+            with transaction(self._connection):
+                yield self._connection
+            # Another process may have found damage and set the file aside under us: then nothing was kept.
+            if _identity(self._folder) != self._file:
+                text = "The store was set aside as damaged by another process. Restart Ullage to go on."
+                raise StoreDamaged(text)
+
+    @contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        try:
+            with errors_explained():
+                yield
+        except StoreDamaged as error:
+            if isinstance(error.__cause__, sqlite3.Error):
+                self._ask_for_examination()
+            raise
+
+    def _ask_for_examination(self) -> None:
+        try:
+            self._folder.suspect.touch(0o600)
+        except OSError:
+            logger.warning("The store is damaged, and a full disk keeps that from being noted")
+
+
+def _identity(folder: StorageFolder) -> tuple[int, int] | None:
+    try:
+        status = folder.database.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

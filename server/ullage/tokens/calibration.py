@@ -1,0 +1,32 @@
+"""What a model server's own counts teach about ours."""
+
+from __future__ import annotations
+
+import attrs
+from attrs import frozen
+
+RATE = 0.2
+LEAST, MOST = 0.5, 2.0
+
+
+@frozen
+class Calibration:
+    """An exponential moving average of reported / counted for one model. Source of the figures: the estimator of
+    Gemini CLI (rate 0.2, bounds 0.5 and 2)."""
+
+    factor: float = attrs.field(default=1.0, converter=lambda factor: min(max(float(factor), LEAST), MOST))
+
+    def observed(self, reported: int | None, counted: int | None) -> Calibration:
+        """The next value, from the tokens that the server reported for a prompt and those that were counted *without*
+        a factor. A figure that is missing or zero teaches nothing, and neither does a pair so far apart that the
+        server must have cut the prompt or left its cache out of the count."""
+        if not reported or not counted or reported < 0 or counted < 0:
+            return self
+        ratio = reported / counted
+        if not LEAST <= ratio <= MOST:
+            return self
+        return Calibration(self.factor + RATE * (ratio - self.factor))
+
+    def apply(self, tokens: int) -> int:
+        """A count with the factor, rounded."""
+        return round(tokens * self.factor)

@@ -1,0 +1,132 @@
+"""What holds for every conversation."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.conversations import conversations
+from ullage.conversation.ids import Monotonic, encode, is_ulid
+from ullage.conversation.operations import change_between, undo_change
+from ullage.conversation.sending import Conversation, Dialect, compose, extend
+from ullage.conversation.turns import turns_of, without_oldest_turns
+from ullage.conversation.usage import measure, reserved_tokens
+
+dialects = st.builds(Dialect, accepts_system=st.booleans(), disarm=st.just(lambda text: text))
+windows = st.lists(st.integers(0, 40).map(str), unique=True, max_size=12)
+
+
+@settings(max_examples=300)
+@given(
+    tokens=st.integers(0, 10**7),
+    limit=st.none() | st.integers(1, 10**7),
+    reserve=st.integers(1, 10**6),
+    max_tokens=st.none() | st.integers(1, 10**6),
+    messages=st.integers(0, 10**5),
+    growth=st.lists(st.integers(-100, 5000), max_size=8),
+)
+def test_property_10_usage_figures_agree(
+    tokens: int, limit: int | None, reserve: int, max_tokens: int | None, messages: int, growth: list[int]
+) -> None:
+    reserved = reserved_tokens(limit, reserve, max_tokens)
+    usage = measure(
+        tokens=tokens, limit=limit, reserved=reserved, messages=messages, source="vocabulary", growth=growth
+    )
+    assert (usage.tokens, usage.limit, usage.messages) == (tokens, limit, messages)
+    assert usage.reserved == (max_tokens or min(reserve, limit // 4 if limit else reserve))
+    if limit is None:
+        assert usage.fraction is None
+        assert usage.pressure is None
+        assert usage.turns_left is None
+    else:
+        assert usage.fraction == tokens / limit
+        assert usage.pressure is not None
+        assert (
+            usage.pressure * max(limit - reserved, 1) == tokens
+            or abs(usage.pressure - tokens / max(limit - reserved, 1)) < 1e-9
+        )
+        assert usage.turns_left is None or usage.turns_left >= 0
+
+
+@settings(max_examples=300)
+@given(messages=conversations(), dialect=dialects, prompt=st.none() | st.text(min_size=1, max_size=9))
+def test_property_the_sent_form_is_what_templates_accept(messages: list, dialect: Dialect, prompt: str | None) -> None:
+    groups = compose(Conversation(messages, prompt), dialect)
+    roles = [group.message.role for group in groups]
+    assert roles.count("system") <= 1
+    if "system" in roles:
+        assert dialect.accepts_system
+        assert roles[0] == "system"
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    assert not turns or turns[0] == "user"
+    waiting: set[str] = set()
+    for before, group in zip([None, *groups], groups, strict=False):
+        sent = group.message
+        if sent.role == "tool":
+            assert sent.tool_call_id in waiting
+            waiting.discard(sent.tool_call_id or "")
+            continue
+        assert not waiting
+        waiting = {call.id for call in sent.tool_calls}
+        assert before is None or before.message.role != sent.role or bool(before.message.tool_calls)
+
+
+@settings(max_examples=300)
+@given(messages=conversations(), dialect=dialects, prompt=st.none() | st.text(min_size=1, max_size=9))
+def test_property_every_message_is_sent_exactly_once(messages: list, dialect: Dialect, prompt: str | None) -> None:
+    groups = compose(Conversation(messages, prompt), dialect)
+    assert sorted(id_ for group in groups for id_ in group.ids) == sorted(m.id for m in messages)
+
+
+@settings(max_examples=300)
+@given(messages=conversations(), dialect=dialects)
+def test_property_extending_equals_composing_anew(messages: list, dialect: Dialect) -> None:
+    for end in range(1, len(messages) + 1):
+        extended = extend(compose(Conversation(messages[: end - 1]), dialect), messages[end - 1], dialect)
+        assert extended is None or extended == compose(Conversation(messages[:end]), dialect)
+
+
+@settings(max_examples=200)
+@given(messages=conversations(), data=st.data())
+def test_property_dropping_turns_never_parts_a_call_from_its_results(messages: list, data: st.DataObject) -> None:
+    turns = turns_of(messages)
+    kept = without_oldest_turns(messages, turns, data.draw(st.integers(0, len(turns))), frozenset())
+    calls = {call.id for m in kept for call in m.tool_calls}
+    called_before = {call.id for m in messages for call in m.tool_calls}
+    for m in kept:
+        if m.role == "tool" and m.tool_call_id in called_before:
+            assert m.tool_call_id in calls
+
+
+@settings(max_examples=300)
+@given(before=windows, after=windows, later=st.lists(st.integers(50, 60).map(str), unique=True, max_size=4))
+def test_property_undo_gives_back_the_window_with_what_was_said_later(
+    before: list[str], after: list[str], later: list[str]
+) -> None:
+    kept = [id_ for id_ in before if id_ in after]
+    summary = [id_ for id_ in after if id_ not in before]
+    change = change_between(before, [*summary, *kept])
+    assert undo_change([*summary, *kept, *later], change) == (*before, *later)
+
+
+@settings(max_examples=200)
+@given(before=windows, data=st.data())
+def test_property_undoing_an_older_change_leaves_newer_ones_in_force(before: list[str], data: st.DataObject) -> None:
+    first = [id_ for id_ in before if data.draw(st.booleans())]
+    second = [id_ for id_ in first if data.draw(st.booleans())]
+    undone = undo_change(second, change_between(before, first))
+    gone_later = set(first) - set(second)
+    assert list(undone) == [id_ for id_ in before if id_ not in gone_later]
+
+
+@settings(max_examples=200)
+@given(moments=st.lists(st.tuples(st.integers(0, 2**47), st.integers(0, 2**80 - 1)), max_size=50))
+def test_property_ids_ascend_whatever_the_clock_does(moments: list[tuple[int, int]]) -> None:
+    ids = Monotonic()
+    made = [ids.next(at, randomness) for at, randomness in moments]
+    assert made == sorted(set(made))
+    assert all(is_ulid(id_) for id_ in made)
+
+
+def test_an_id_tells_its_time() -> None:
+    assert encode(1469918176385, 0)[:10] == "01ARYZ6S41"  # the example of the ULID specification
