@@ -264,7 +264,7 @@ def _set(tree: Any, path: Sequence[str], value: Any) -> Any:
     if len(path) > 1:
         changed = _set(getattr(tree, attribute.name), path[1:], value)
     else:
-        changed = _checked(_hints(type(tree))[path[0]], value, attribute.metadata)
+        changed = _checked(_hints(tree.__class__)[path[0]], value, attribute.metadata)
     return attrs.evolve(tree, **{attribute.name: changed})
 
 

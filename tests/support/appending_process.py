@@ -22,8 +22,7 @@ _ids = Monotonic()
 def main(folder: str, messages: int) -> None:
     store = open_store(open_folder(folder)).store
     context = context_of(store)
-    _, more = store.history(context, None, 1)
-    said = len(store.history(context, None, 1_000_000)[0]) if more or store.window(context).ids else 0
+    said = len(store.history(context, None, 1_000_000)[0])
     for number in range(said, said + messages) if messages else count(said):
         message = Message(new_id(), "user", f"{number} " + "x" * (number % 7 * 700), number)
         operation = Operation(new_id(), context, "append", number, "client")

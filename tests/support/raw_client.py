@@ -122,8 +122,6 @@ class RawClient:
     async def unaddressed_error(self, timeout: float = 10) -> RpcError:  # noqa: ASYNC109
         """The next error that was answered without an id."""
         message = await asyncio.wait_for(self.unaddressed.get(), timeout)
-        with suppress(KeyError):
-            outcome(message)
         return RpcError(**message["error"])
 
     async def server_request(self, method: str, timeout: float = 10) -> dict[str, Any]:  # noqa: ASYNC109

@@ -79,7 +79,7 @@ class Exchange:
 
     async def begin(self, content_type: str) -> None:
         """Open a chunked stream."""
-        self._gone = asyncio.create_task(self.reader.read(1))
+        self._gone = self._gone or asyncio.create_task(self.reader.read(1))
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
         await self._write(head.encode())
 
@@ -125,6 +125,7 @@ class StubHttpServer:
     requests: list[Request] = Factory(list)
     cancelled: int = 0
     was_cancelled: asyncio.Event = Factory(asyncio.Event)
+    _arrived: asyncio.Event = Factory(asyncio.Event)
     _faults: defaultdict[str, deque[Raw]] = Factory(lambda: defaultdict(deque))
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = Factory(set)
@@ -141,6 +142,12 @@ class StubHttpServer:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    async def received(self, path: str) -> None:
+        """Wait until a request for this path has come."""
+        while not self.sent(path):
+            self._arrived.clear()
+            await self._arrived.wait()
 
     def fail(self, path: str, *faults: Raw) -> None:
         """Answer the next requests for this path so, one fault each; "*" stands for any path."""
@@ -186,6 +193,7 @@ class StubHttpServer:
             if request is None:
                 return
             self.requests.append(request)
+            self._arrived.set()
             fault = self._next_fault(request.path)
             if fault is not None:
                 await exchange.raw(fault)

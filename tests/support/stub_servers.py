@@ -12,14 +12,15 @@ import re
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any, Literal
 
 from attrs import define, field, frozen
 
 from support.stub_http import Exchange, Request, StubHttpServer
 
-_TOKEN = re.compile(r"<\|\w+\|>|\w+|\s|[^\w\s]")
+_PLAIN = re.compile(r"\w+|\s|[^\w\s]")
+_TOKEN = re.compile(r"<\|\w+\|>|" + _PLAIN.pattern)
 TEMPLATE = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
@@ -49,9 +50,9 @@ class Answer:
     cut: Literal["abrupt", "clean"] | None = None
 
 
-def tokens_of(text: str) -> list[int]:
-    """One token for each word, blank, sign or marker like <|user|>."""
-    return [zlib.crc32(token.encode()) for token in _TOKEN.findall(text)]
+def tokens_of(text: str, *, special: bool = True) -> list[int]:
+    """One token for each word, blank and sign; also for each marker like <|user|>, where these are ``special``."""
+    return [zlib.crc32(token.encode()) for token in (_TOKEN if special else _PLAIN).findall(text)]
 
 
 def rendered(messages: Sequence[Mapping[str, Any]], tools: Sequence[object] = ()) -> str:
@@ -87,7 +88,8 @@ class StubModelServer(StubHttpServer):
     def take_prompt(self, body: Mapping[str, Any]) -> Prompt:
         """Count a prompt, and how much of it the last one had in common."""
         tokens = tokens_of(rendered(body["messages"], body.get("tools") or ()))
-        reused = len(commonprefix([tokens, self.last_prompt]))
+        pairs = zip(tokens, self.last_prompt, strict=False)
+        reused = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         self.last_prompt = tokens
         return Prompt(len(tokens), min(reused, len(tokens) - 1))
 
@@ -174,9 +176,7 @@ class LlamaCppStub(StubModelServer):
         }
 
     def _tokenize(self, body: Mapping[str, Any]) -> list[int]:
-        """Without ``parse_special`` a marker is the signs and the word that it is made of."""
-        text = body["content"]
-        return tokens_of(text if body.get("parse_special", True) else text.replace("|", "| ").replace(" ", "", 0))
+        return tokens_of(body["content"], special=body.get("parse_special", True))
 
     async def _chat(self, body: Mapping[str, Any], exchange: Exchange) -> None:
         prompt = self.take_prompt(body)

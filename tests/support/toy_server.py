@@ -17,9 +17,10 @@ from typing import Any
 
 from attrs import field, frozen
 
+from ullage.contexts.values import Model
 from ullage.errors import ProviderUnavailable
 from ullage.lsp.server import Hooks, UllageServer
-from ullage.lsp.types import REQUESTS, RequestType
+from ullage.lsp.types import REQUESTS, EventParams, NoParams, RequestType
 
 
 @frozen
@@ -51,6 +52,7 @@ TOYS = {
     "toy/print": RequestType(EchoParams, None, "Prints, also from a child process."),
     "toy/ask": RequestType(AskParams, None, "Asks the client for its configuration."),
     "toy/flood": RequestType(EchoParams, None, "Sends 200 notifications of 100 KB."),
+    "toy/model": RequestType(NoParams, Model, "Answers a value of the protocol, after an event."),
     "toy/hang": RequestType(EchoParams, None, "Blocks a thread for a minute."),
 }
 
@@ -94,6 +96,10 @@ class Toys:
         for number in range(200):
             self.server.progress(number, "x" * 100_000)
         return None
+
+    async def model(self, params: NoParams) -> Model:
+        self.server.notify_client("context/event", EventParams("modelChanged", None, 5, {"model": "m"}))
+        return Model("m", "ollama", loaded=True, context_length=4096, allocated_context=None, bytes=0)
 
     async def hang(self, params: EchoParams) -> Any:
         threading.Thread(target=time.sleep, args=(60,), daemon=False).start()

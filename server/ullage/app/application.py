@@ -35,6 +35,7 @@ class Application:
         self._configuration = Configuration()
         self._parts: Parts | None = None
         self._notifier: Notifier | None = None
+        self._notified = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self._client = _Client()
         self._server = UllageServer(
@@ -70,7 +71,7 @@ class Application:
             resolved=lambda: self._configuration.resolved,
             progress=self._server.progress,
         )
-        self._handlers.update(handlers.table())
+        self._handlers.update({method: self._in_order(handler) for method, handler in handlers.table().items()})
         self._notifier = Notifier(
             self._server.notify_client,
             self._status_now,
@@ -79,12 +80,24 @@ class Application:
         parts.sessions.bus.subscribe(self._notifier.hear)
         self._keep(parts.yielding.watch())
 
+    def _in_order(self, handler: Handler) -> Handler:
+        """A request sees what the notifications before it have brought about: folders, names, settings."""
+
+        async def handle(params: Any) -> Any:
+            if self._notified.locked():
+                async with self._notified:
+                    pass
+            return await handler(params)
+
+        return handle
+
     async def _initialized(self) -> None:
-        await self._ask_for_settings()
+        async with self._notified:
+            await self._ask_for_settings()
+            for folder in self._client.folders:
+                await self._open_main(folder)
         self._tell_problems()
         self._keep(self._tell_damage())
-        for folder in self._client.folders:
-            await self._open_main(folder)
 
     async def _shutdown(self) -> None:
         if self._notifier is not None:
@@ -95,20 +108,23 @@ class Application:
             await self._parts.close()
 
     async def _folders_changed(self, event: lsp.WorkspaceFoldersChangeEvent) -> None:
-        for folder in event.removed:
-            with suppress(UllageError):
-                await self.parts.directory.folder_removed(folder.uri)
-        for folder in event.added:
-            await self._open_main(folder.uri)
+        async with self._notified:
+            for folder in event.removed:
+                with suppress(UllageError):
+                    await self.parts.directory.folder_removed(folder.uri)
+            for folder in event.added:
+                await self._open_main(folder.uri)
 
     async def _folders_renamed(self, params: lsp.RenameFilesParams) -> None:
-        for file in params.files:
-            with suppress(UllageError):
-                await self.parts.directory.folder_renamed(file.old_uri, file.new_uri)
+        async with self._notified:
+            for file in params.files:
+                with suppress(UllageError):
+                    await self.parts.directory.folder_renamed(file.old_uri, file.new_uri)
 
     async def _configuration_changed(self, settings: Any) -> None:
-        if not await self._ask_for_settings() and isinstance(settings, Mapping):
-            await self._take_settings(settings.get("ullage", settings))
+        async with self._notified:
+            if not await self._ask_for_settings() and isinstance(settings, Mapping):
+                await self._take_settings(settings.get("ullage", settings))
         self._tell_problems()
         self.parts.sessions.stale(None)
 
@@ -126,7 +142,7 @@ class Application:
         """Find the model before it is needed, so that limit and exact counts are there when the person looks."""
         with suppress(UllageError):
             session = await self.parts.sessions.get(context_id)
-            await self.parts.sessions.models.active(session.state.record)
+            await self.parts.sessions.counter_when_known(session.state.record)
             self.parts.sessions.stale(context_id)
 
     async def _status_now(self, context_id: str) -> ContextStatus | None:

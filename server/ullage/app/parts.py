@@ -62,7 +62,7 @@ def assemble(configuration: Configuration, client_name: str) -> Parts:
         models=models,
         bus=EventBus(),
         settings=lambda: configuration.settings,
-        fallback_counter=counters.fallback,
+        counters=counters,
     )
     directory = Directory(sessions)
     return Parts(

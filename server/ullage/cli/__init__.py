@@ -96,12 +96,16 @@ def _add_folder(command: argparse.ArgumentParser) -> None:
 
 
 def _add_storage(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--storage", type=Path, metavar="DIR", help="where contexts are kept (as ULLAGE_STORAGE)")
+    command.add_argument("--storage", type=_absolute, metavar="DIR", help="where contexts are kept (as ULLAGE_STORAGE)")
+
+
+def _absolute(text: str) -> Path:
+    return Path(text).expanduser().absolute()
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     if arguments.storage is not None:
-        os.environ["ULLAGE_STORAGE"] = str(arguments.storage.absolute())
+        os.environ["ULLAGE_STORAGE"] = str(arguments.storage)
     from ullage.app import serve  # noqa: PLC0415  # no other command needs it
 
     return serve()

@@ -78,10 +78,10 @@ class Call:
 
 @define(eq=False)
 class Client:
-    """One started server. ``ask_person`` is told what the server wants a person to decide."""
+    """One started server. ``tell_person`` gets the sentences that the server means for a person."""
 
     _process: asyncio.subprocess.Process
-    ask_person: Callable[[str], None]
+    tell_person: Callable[[str], None]
     _listeners: dict[str, list[Callback]] = Factory(dict)
     _calls: dict[int, asyncio.Future[Any]] = Factory(dict)
     _last_id: int = 0
@@ -224,7 +224,7 @@ class Client:
         if method == "workspace/configuration":
             self._send({"id": id_, "result": [None] * len(params.get("items", ()))})
         elif method == "window/showMessageRequest":
-            self.ask_person(str(params.get("message", "")))
+            self.tell_person(str(params.get("message", "")))
             self._send({"id": id_, "result": None})
         elif method in ACCEPTED:
             self._send({"id": id_, "result": None})
@@ -234,33 +234,37 @@ class Client:
 
 
 async def start(
-    ask_person: Callable[[str], None],
+    tell_person: Callable[[str], None],
     *,
     environment: Mapping[str, str] = os.environ,
     storage: Path | None = None,
-    command: Sequence[str] = SERVER_COMMAND,
+    command: Sequence[str] = (),
 ) -> Client:
-    """Start a server, not yet initialized. It gets a session of its own: Ctrl-C is for the client to act on."""
+    """Start a server, not yet initialized. ``storage`` is an absolute folder, ``command`` another server.
+
+    The server gets a session of its own: Ctrl-C is for the client to act on.
+    """
     variables = dict(environment)
     if storage is not None:
-        variables["ULLAGE_STORAGE"] = str(storage.absolute())
+        variables["ULLAGE_STORAGE"] = str(storage)
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *(command or SERVER_COMMAND),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=variables,
         start_new_session=True,
     )
-    client = Client(process, ask_person)
+    client = Client(process, tell_person)
+    client.listen("window/showMessage", lambda params: tell_person(str(params.get("message", ""))))
     client.begin()
     return client
 
 
 @asynccontextmanager
-async def running(ask_person: Callable[[str], None], *, storage: Path | None = None) -> AsyncIterator[Client]:
+async def running(tell_person: Callable[[str], None], *, storage: Path | None = None) -> AsyncIterator[Client]:
     """A server without workspace folders, initialized, and seen out in the end."""
-    client = await start(ask_person, storage=storage)
+    client = await start(tell_person, storage=storage)
     try:
         await client.initialize()
         yield client

@@ -33,9 +33,7 @@ async def read_message(reader: asyncio.StreamReader) -> Json | None:
     try:
         header = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(_length(header))
-    except asyncio.IncompleteReadError as error:
-        if error.partial.strip() and not error.partial.lower().startswith(_NAME) and error.expected is None:
-            raise NotAFrame from error
+    except asyncio.IncompleteReadError:
         return None
     except asyncio.LimitOverrunError as error:
         raise NotAFrame from error

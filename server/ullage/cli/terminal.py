@@ -26,12 +26,14 @@ class Terminal:
 
     console: Console = Factory(_console)
     errors: Console = Factory(lambda: _console(stderr=True))
+    _mid_line: bool = False
 
     @property
     def is_terminal(self) -> bool:
         return self.console.is_terminal
 
     def line(self, text: str = "", style: str = "") -> None:
+        self.fresh_line()
         self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
     def show(self, renderable: RenderableType) -> None:
@@ -39,11 +41,22 @@ class Terminal:
 
     def stream(self, text: str) -> None:
         """A piece of an answer, at once."""
-        self.console.file.write(printable(text))
+        clean = printable(text)
+        self.console.file.write(clean)
         self.console.file.flush()
+        if clean:
+            self._mid_line = not clean.endswith("\n")
 
-    def hint(self, text: str) -> None:
-        self.line(text, style="dim")
+    def fresh_line(self) -> None:
+        """End the line that an answer stopped in."""
+        if self._mid_line:
+            self.stream("\n")
+
+    def aside(self, text: str) -> None:
+        """What is no answer: kept apart from the answers where another program reads these."""
+        self.fresh_line()
+        console = self.console if self.is_terminal else self.errors
+        console.print(Text(printable(text), style="dim"), soft_wrap=True)
 
     def section(self, title: str) -> None:
         if self.is_terminal:
@@ -53,6 +66,7 @@ class Terminal:
             self.line(f"\n{title}\n{'-' * len(title)}")
 
     def error(self, text: str) -> None:
+        self.fresh_line()
         self.errors.print(Text(printable(text), style="red"), soft_wrap=True)
 
     def failure(self, error: ServerError | ServerGone) -> None:

@@ -151,7 +151,7 @@ class Chats:
         if answer.was_cut(prompt, exact=active.exact):
             detail = {"sent": prompt.tokens, "evaluated": finished.prompt_tokens, "model": active.name}
             self.sessions.tell("truncatedByServer", session, detail)
-        elif finished.prompt_is_whole and not active.exact:
+        elif finished.prompt_is_whole:
             await self.sessions.models.learn(active, reported=finished.prompt_tokens, counted=prompt.tokens)
 
 

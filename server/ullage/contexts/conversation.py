@@ -159,8 +159,8 @@ class Conversations:
         ids = [draft.id for draft in drafts if draft.id is not None]
         if not ids:
             return {}
-        found = await self.sessions.store.run(lambda store: store.messages_by_id(session.id, ids))
-        present = {message.id: message for message in found}
+        found = await self.sessions.store.run(lambda store: [store.message(session.id, id_) for id_ in ids])
+        present = {message.id: message for message in found if message is not None}
         for index, draft in enumerate(drafts):
             earlier = present.get(draft.id or "")
             if earlier is not None and not same_content(draft, earlier):

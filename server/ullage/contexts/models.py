@@ -17,6 +17,7 @@ from ullage.providers.base import ModelInfo, Provider
 from ullage.providers.discovery import Discovery, discover
 from ullage.settings import Settings
 from ullage.store.records import ContextRecord
+from ullage.tokens.calibration import Calibration
 from ullage.tokens.counter import PromptCounter
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,13 @@ logger = logging.getLogger(__name__)
 WINDOW_TRUSTED_S = 10.0
 """How long an answer about the allocated window is taken as current before it is asked for again."""
 
-ChooseCounter = Callable[[Provider, str, float | None], Awaitable[PromptCounter]]
-"""Makes the counter of a model, given the factor that was learnt for it before."""
+
+class ChooseCounter(Protocol):
+    """Makes the counter of a model, see `ullage.contexts.counters`."""
+
+    async def __call__(
+        self, provider: Provider, model: str, calibration: Calibration, *, verified: bool
+    ) -> PromptCounter: ...
 
 
 class FactorStore(Protocol):
@@ -47,6 +53,7 @@ class ActiveModel:
     provider: Provider
     info: ModelInfo
     counter: PromptCounter
+    calibration: Calibration = Calibration()
     planned: int | None = None
     window: int | None = None
     asked_at: float = float("-inf")
@@ -114,8 +121,9 @@ class Models:
         """The model of this name on the first server that offers it. Raises like `active`."""
         async with self._mutex:
             discovery = await self._discovery()
-            discovery.best  # noqa: B018  # raises where no server answers
-            for provider in discovery.found:
+            if not discovery.providers:
+                raise _nobody(discovery)
+            for provider in discovery.providers:
                 info = next((m for m in await _models_of(provider) if m.name == name), None)
                 if info is not None:
                     return self._active.get((provider.name, name)) or await self._activate(provider, info)
@@ -126,10 +134,10 @@ class Models:
         async with self._mutex:
             self._found = None
             discovery = await self._discovery()
-        lists = await asyncio.gather(*(_models_of(provider) for provider in discovery.found))
+        lists = await asyncio.gather(*(_models_of(provider) for provider in discovery.providers))
         return [
             Model(m.name, provider.name, m.loaded, m.context_length, m.allocated_context, m.size_bytes)
-            for provider, models in zip(discovery.found, lists, strict=True)
+            for provider, models in zip(discovery.providers, lists, strict=True)
             for m in models
         ]
 
@@ -145,10 +153,18 @@ class Models:
         active.window, active.asked_at = limit, time.monotonic()
 
     async def learn(self, active: ActiveModel, *, reported: int, counted: int) -> None:
-        """What the server counted corrects what we estimate from now on, also after a restart."""
-        factor = active.counter.learn(reported, counted)
-        if factor is not None:
-            await self.factors.save(active.key, factor)
+        """Take the server's own count of a prompt: it corrects what we estimate from now on, also after a restart; a
+        count that claimed to be exact and was not is replaced by one that the server agrees with."""
+        if active.exact:
+            if reported != counted:
+                await self._recount(active)
+            return
+        raw = round(counted / active.calibration.factor / self._multiplier(active))
+        calibration = active.calibration.observed(reported, raw)
+        if calibration != active.calibration:
+            active.calibration = calibration
+            active.counter = active.counter.calibrated(calibration)
+            await self.factors.save(active.key, calibration.factor)
 
     def forget(self, active: ActiveModel) -> None:
         """Its server went away or failed: look for servers anew at the next request."""
@@ -156,6 +172,13 @@ class Models:
         active.asked_at = float("-inf")
         if self._default == (active.provider.name, active.name):
             self._default = None
+
+    async def reset(self) -> None:
+        """Forget every server: the settings name others now."""
+        async with self._mutex:
+            await self.close()
+            self._providers = self._found = self._default = None
+            self._active.clear()
 
     async def close(self) -> None:
         await asyncio.gather(*(provider.close() for provider in self._providers or ()), return_exceptions=True)
@@ -184,20 +207,38 @@ class Models:
     async def _first(self) -> tuple[Provider, ModelInfo]:
         """The first server that offers a model, and of its models one that is loaded already, else the first."""
         discovery = await self._discovery()
-        for provider in discovery.found:
-            models = await _models_of(provider)
+        if not discovery.providers:
+            raise _nobody(discovery)
+        best = discovery.providers[0]
+        failure: UllageError = ModelUnavailable(
+            f"{best.name} at {best.address} answers, but offers no model. Load one there first."
+        )
+        for provider in discovery.providers:
+            try:
+                models = await provider.models()
+            except UllageError as error:
+                failure = error
+                continue
             if models:
                 return provider, next((m for m in models if m.loaded), models[0])
-        best = discovery.best
-        raise ModelUnavailable(f"{best.name} at {best.address} answers, but offers no model. Load one there first.")
+        self._found = None
+        raise failure
+
+    async def _recount(self, active: ActiveModel) -> None:
+        logger.warning("%s counts otherwise than the model's own vocabulary; the two are compared.", active.key)
+        active.counter = await self.choose_counter(active.provider, active.name, active.calibration, verified=True)
+
+    def _multiplier(self, active: ActiveModel) -> float:
+        return self.settings().tokens.multiplier(active.name)
 
     async def _activate(self, provider: Provider, info: ModelInfo) -> ActiveModel:
         key = f"{provider.name}/{info.name}"
-        counter = await self.choose_counter(provider, info.name, await self.factors.load(key))
+        calibration = Calibration(await self.factors.load(key) or 1.0)
+        counter = await self.choose_counter(provider, info.name, calibration, verified=False)
         planned = provider.planned_window(info.name)
         if planned is None and provider.sizes_by_request:
             planned = _planned_size(self.settings(), info)
-        active = ActiveModel(provider, info, counter, planned)
+        active = ActiveModel(provider, info, counter, calibration, planned)
         try:
             await self.limit(active)
         except UllageError as error:
@@ -206,7 +247,7 @@ class Models:
         return active
 
     async def _discovery(self) -> Discovery:
-        if self._found is None or not self._found.found:
+        if self._found is None or not self._found.providers:
             self._found = await discover(await self._built(), self.settings().providers.default)
         return self._found
 
@@ -214,6 +255,10 @@ class Models:
         if self._providers is None:
             self._providers = await self.build()
         return self._providers
+
+
+def _nobody(discovery: Discovery) -> ProviderUnavailable:
+    return ProviderUnavailable(f"No model server answers. {discovery.advice}", tried=list(discovery.tried))
 
 
 def _planned_size(settings: Settings, info: ModelInfo) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from attrs import Factory, define
 
+from ullage.contexts.counters import Counters
 from ullage.contexts.counting import CountedForm, WindowCounter
 from ullage.contexts.finishing import finish
 from ullage.contexts.models import ActiveModel, Models
@@ -24,7 +25,6 @@ from ullage.store.locks import ContextLocks
 from ullage.store.records import ContextRecord
 from ullage.store.store import Store
 from ullage.tokens.cache import CountCache
-from ullage.tokens.counter import PromptCounter
 
 Plan = Callable[[ContextState], Planned]
 
@@ -38,7 +38,7 @@ class Sessions:
     models: Models
     bus: EventBus
     settings: Callable[[], Settings]
-    fallback_counter: Callable[[], PromptCounter]
+    counters: Counters
     stamp: Stamp = Factory(Stamp)
     counts: CountCache = Factory(CountCache)
     _open: dict[str, Session] = Factory(dict)
@@ -113,13 +113,14 @@ class Sessions:
         return self.counter_of(self.models.known(record))
 
     def counter_of(self, active: ActiveModel | None) -> WindowCounter:
-        return WindowCounter(active.counter if active else self.fallback_counter(), self.counts)
+        return WindowCounter(active.counter if active else self.counters.fallback(), self.counts)
 
     async def counter_when_known(self, record: ContextRecord | None) -> WindowCounter:
         """The same after the model was looked for; without a model server the rule that needs none."""
         try:
             return self.counter_of(await self.models.active(record))
         except UllageError:
+            await self.counters.load_fallback()
             return self.counter_of(None)
 
     def tell(self, kind: EventKind, session: Session, detail: dict[str, object]) -> None:

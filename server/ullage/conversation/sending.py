@@ -119,32 +119,45 @@ def _put_leading(groups: list[SentGroup], leading: SentGroup, *, accepts_system:
 
 def _with_paired_tools(messages: Sequence[Message], dialect: Dialect) -> Iterable[SentGroup]:
     """Each message as sent; calls without results get one that says so, results without a call become user text."""
+    messages = _orphans_as_text(messages)
     last_user = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
-    waiting: dict[str, ToolCall] = {}
+    waiting: dict[str | None, ToolCall] = {}
     for position, message in enumerate(messages):
+        sent = as_sent(message, dialect)
         if message.role == "tool":
-            if message.tool_call_id in waiting:
-                call = waiting.pop(message.tool_call_id)
-                sent = as_sent(message, dialect)
-                yield SentGroup((message.id,), attrs.evolve(sent, name=sent.name or dialect.disarm(call.name)))
-                continue
-            message = attrs.evolve(message, role="user", content=_orphan_text(message))  # noqa: PLW2901  # from here on it is one
+            call = waiting.pop(message.tool_call_id)
+            yield SentGroup((message.id,), attrs.evolve(sent, name=sent.name or dialect.disarm(call.name)))
+            continue
         yield from _missing_results(waiting.values(), dialect)
         waiting = {call.id: call for call in message.tool_calls}
-        sent = as_sent(message, dialect)
         if message.tool_calls and message.reasoning and position > last_user:
             sent = attrs.evolve(sent, reasoning=dialect.disarm(message.reasoning))
         yield SentGroup((message.id,), sent)
+
+
+def _orphans_as_text(messages: Sequence[Message]) -> list[Message]:
+    """Results whose call does not stand right before them (in the window no more, answered already, or interrupted by
+    other words) told by the user."""
+    waiting: set[str | None] = set()
+    repaired = []
+    for message in messages:
+        if message.role == "tool" and message.tool_call_id in waiting:
+            waiting.discard(message.tool_call_id)
+            repaired.append(message)
+            continue
+        waiting = {call.id for call in message.tool_calls}
+        if message.role == "tool":
+            text = f"Result of {message.name or 'a tool'}:\n{message.content}"
+            repaired.append(attrs.evolve(message, role="user", content=text, name=None, tool_call_id=None))
+        else:
+            repaired.append(message)
+    return repaired
 
 
 def _missing_results(calls: Iterable[ToolCall], dialect: Dialect) -> Iterable[SentGroup]:
     for call in calls:
         answer = SentMessage("tool", NO_RESULT, name=dialect.disarm(call.name), tool_call_id=call.id)
         yield SentGroup((), answer)
-
-
-def _orphan_text(message: Message) -> str:
-    return f"Result of {message.name or 'a tool'}:\n{message.content}"
 
 
 def as_sent(message: Message, dialect: Dialect) -> SentMessage:

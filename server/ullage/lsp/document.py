@@ -65,8 +65,8 @@ RULES = f"""\
 |---|---|
 | -32700 | the body is not valid JSON in UTF-8: also NaN, lone surrogates, more than 1,024 levels, a wrong length |
 | -32600 | the message is no object, a batch, or has no `"jsonrpc": "2.0"`; the method is no string; the id is null, \
-a fraction or a boolean, or that of a request which is being answered; a second `initialize`; anything after `shutdown`; \
-a frame's header without one decimal `Content-Length`; a body over {LARGEST_BODY // MEBIBYTE} MiB |
+a fraction or a boolean, or that of a request which is being answered; a second `initialize`; anything after \
+`shutdown`; a frame's header without one decimal `Content-Length`; a body over {LARGEST_BODY // MEBIBYTE} MiB |
 | -32601 | the server knows no such request |
 | -32602 | params do not fit their type; `data.path` names the first field that does not, as in `messages[0].role` |
 | -32002 | a request before `initialize` |

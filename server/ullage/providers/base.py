@@ -90,6 +90,13 @@ class Provider(Protocol):
     def sizes_by_request(self) -> bool:
         """Whether the server allocates what each request asks for, so that every request has to carry the size."""
 
+    @property
+    def renders_with_own_template(self) -> bool:
+        """Whether prompts are rendered with the template in the model's file and no other."""
+
+    def planned_window(self, model: str) -> int | None:
+        """The tokens that the server is going to allocate as soon as it is needed, where that is ours to say."""
+
     async def probe(self) -> bool:
         """Whether a server of this very kind answers (the exact shape is checked): GETs, 2 s, no exception."""
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ullage.conversation.messages import SentMessage, ToolDefinition
 from ullage.errors import ModelUnavailable, ProviderError, ProviderUnavailable, WindowExceeded
 from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo
-from ullage.providers.engine_process import INSTALL_HINT, EngineOrder, EngineProcess, crashed, is_gguf
+from ullage.providers.engine_process import INSTALL_HINT, EngineOrder, EngineProcess, Listening, crashed, is_gguf
 from ullage.providers.llamacpp import LlamaCppProvider
 from ullage.settings import CacheType
 
@@ -41,6 +41,7 @@ class EmbeddedProvider:
         self._file = options.model or bundled_model()
         self._engine: EngineProcess | None = None
         self._server: LlamaCppProvider | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -59,6 +60,14 @@ class EmbeddedProvider:
     def sizes_by_request(self) -> bool:
         return False
 
+    @property
+    def renders_with_own_template(self) -> bool:
+        return True
+
+    def planned_window(self, model: str) -> int | None:  # noqa: ARG002  # there is one model
+        size = self._options.context_size if self._engine is None else self._engine.order.context_size
+        return size or None
+
     async def probe(self) -> bool:
         """Whether engine and model are installed; nothing is started for that."""
         file = self._file
@@ -74,7 +83,9 @@ class EmbeddedProvider:
         return [ModelInfo(name=self._file.stem, loaded=False, size_bytes=size)]
 
     async def window(self, model: str) -> int | None:
-        """What the engine has allocated; starts it, since only then it is known."""
+        """What the engine has allocated; None while it rests: nothing is started for that."""
+        if self._engine is None or not self._engine.is_running:
+            return None
         async with self._serving(model) as server:
             return await server.window(model)
 
@@ -121,18 +132,29 @@ class EmbeddedProvider:
 
     async def _started(self, model: str) -> tuple[EngineProcess, LlamaCppProvider]:
         file = self._usable_file(model)
-        if self._engine is None:
-            options = self._options
-            order = EngineOrder(str(file), file.stem, options.context_size, options.cache_type, options.threads)
-            self._engine = EngineProcess(order)
-        listening = await self._engine.listening()
-        if self._server is None or self._server.address != listening.url:
-            if self._server is not None:
-                await self._server.close()
-            title = f"The embedded engine ({file.stem})"
-            key = listening.api_key
-            self._server = LlamaCppProvider(listening.url, title=title, hint=RESTART_HINT, api_key=lambda: key)
-        return self._engine, self._server
+        async with self._starting:
+            if self._engine is None:
+                options = self._options
+                order = EngineOrder(str(file), file.stem, options.context_size, options.cache_type, options.threads)
+                self._engine = EngineProcess(order)
+            listening = await self._engine.listening()
+            if self._server is None or self._server.address != listening.url:
+                self._server = await self._connected(self._engine, model)
+            return self._engine, self._server
+
+    async def _connected(self, engine: EngineProcess, model: str) -> LlamaCppProvider:
+        """The server of an engine that has just started. What was asked for beyond the model's own length takes memory
+        and is never used: then the engine is started once more with that length."""
+        if self._server is not None:
+            await self._server.close()
+        server = _server_at(await engine.listening(), model)
+        window = await server.window(model)
+        if window is not None and window < engine.order.context_size:
+            await server.close()
+            await engine.close()
+            engine.order = evolve(engine.order, context_size=window)
+            server = _server_at(await engine.listening(), model)
+        return server
 
     def _usable_file(self, model: str) -> Path:
         """The model's file, looked at before an engine is started for it."""
@@ -151,6 +173,11 @@ class EmbeddedProvider:
                 "(providers.embedded.model), or run `ullage install-model` for the small model."
             )
         return file
+
+
+def _server_at(listening: Listening, model: str) -> LlamaCppProvider:
+    title = f"The embedded engine ({model})"
+    return LlamaCppProvider(listening.url, title=title, hint=RESTART_HINT, api_key=lambda: listening.api_key)
 
 
 def engine_is_installed() -> bool:

@@ -70,7 +70,7 @@ def _take_standard_output() -> int:
 
 def _end_with_input() -> None:
     """Wait for the end of input and leave at once: the engine holds nothing that needs tidying."""
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):  # not through sys.stdin: its lock would be held when the interpreter ends by itself
         pass
     os._exit(0)
 

@@ -21,9 +21,7 @@ LOADING_TIMEOUT_S = 300.0
 ENDING_TIMEOUT_S = 1.0
 STDERR_TAIL_BYTES = 8192
 
-_UNKNOWN_MODEL = re.compile(
-    rb"unknown model architecture|unknown pre-tokenizer|unsupported|key not found|invalid magic"
-)
+_UNREADABLE_MODEL = re.compile(rb"failed to load model")
 _NO_MEMORY = re.compile(rb"failed to allocate|out of memory|unable to allocate|bad_alloc")
 
 
@@ -86,7 +84,13 @@ class EngineProcess:
         if self._starting is None:
             self._starting = asyncio.create_task(self._start())
             self._starting.add_done_callback(self._started)
-        return await asyncio.shield(self._starting)
+        starting = self._starting
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if starting.cancelled():
+                raise ProviderUnavailable("The embedded engine was ended while it was starting. Try again.") from None
+            raise
 
     async def has_ended(self, within_s: float) -> bool:
         """Whether the process is gone, or goes within this time."""
@@ -113,16 +117,16 @@ class EngineProcess:
         self._tail.clear()
         process = await _spawn()
         draining = asyncio.create_task(self._drain(process))
+        answer: dict[str, str] = {}
         try:
-            answer = await asyncio.wait_for(_answer_of(process, self.order), LOADING_TIMEOUT_S)
+            with suppress(TimeoutError, OSError, ValueError):
+                answer = await asyncio.wait_for(_answer_of(process, self.order), LOADING_TIMEOUT_S)
+        finally:
             if "address" not in answer:
-                raise self._failure(answer.get("error"))
-        except BaseException as error:
-            await _end(process)
-            await draining
-            if isinstance(error, (TimeoutError, OSError, ValueError)):
-                raise self._failure(None) from None
-            raise
+                await _end(process)
+                await draining
+        if "address" not in answer:
+            raise self._failure(answer.get("error"))
         listening = Listening(answer["address"], self.order.api_key)
         self._running = _Running(process, listening, draining)
         return listening
@@ -147,7 +151,7 @@ class EngineProcess:
                 f"There is too little memory to load {self.order.name} with {self.order.context_size} tokens. "
                 "Choose a smaller context size or model in the settings."
             )
-        if _UNKNOWN_MODEL.search(self._tail):
+        if _UNREADABLE_MODEL.search(self._tail):
             return ModelUnavailable(f"The embedded engine can't read the model {self.order.name}. Choose another file.")
         return ProviderUnavailable(
             f"The embedded engine could not load {self.order.name}. Try again, or choose another."

@@ -104,7 +104,7 @@ class Connection:
                     raise refusal(self.server, response.status_code, payload, model)
                 yield response
             finally:
-                await response.aclose()
+                pass
 
     async def close(self) -> None:
         client, self._client = self._client, None

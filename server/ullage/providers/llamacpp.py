@@ -41,6 +41,13 @@ class LlamaCppProvider:
     def sizes_by_request(self) -> bool:
         return False
 
+    @property
+    def renders_with_own_template(self) -> bool:
+        return False
+
+    def planned_window(self, model: str) -> int | None:  # noqa: ARG002  # not ours to say
+        return None
+
     async def probe(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):

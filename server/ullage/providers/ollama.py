@@ -54,6 +54,13 @@ class OllamaProvider(Untold):
     def sizes_by_request(self) -> bool:
         return True
 
+    @property
+    def renders_with_own_template(self) -> bool:
+        return False
+
+    def planned_window(self, model: str) -> int | None:  # noqa: ARG002  # not ours to say
+        return None
+
     async def probe(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):

@@ -14,14 +14,11 @@ from ullage.store.database import APPLICATION_ID, connect, reading
 from ullage.store.folder import StorageFolder
 from ullage.store.rows import CONTEXT_COLUMNS, MESSAGE_COLUMNS, OPERATION_COLUMNS, is_whole
 
-MOST_FINDINGS = 20
-
-_CONTEXTS = f"SELECT {CONTEXT_COLUMNS} FROM context"  # noqa: S608  # joined from constants
-_SEALED = {
-    "context": _CONTEXTS,
-    "message": f"SELECT {MESSAGE_COLUMNS} FROM message",  # noqa: S608  # joined from constants
-    "operation": f"SELECT {OPERATION_COLUMNS} FROM operation",  # noqa: S608  # joined from constants
-    "factor": "SELECT key, value, seal FROM factor",
+_SEALED_COLUMNS = {
+    "context": CONTEXT_COLUMNS,
+    "message": MESSAGE_COLUMNS,
+    "operation": OPERATION_COLUMNS,
+    "factor": "key, value, seal",
 }
 
 
@@ -39,34 +36,39 @@ def examine(folder: StorageFolder) -> None:
         raise StoreDamaged("The database is empty, and its log is not.")
     with closing(connect(folder.database, mode="ro")) as connection, reading(connection):
         _examine_header(connection, size, log_size)
-        version = _examine_schema(connection)
-        if folder.suspect.exists():
-            findings = full_check(connection)
-        else:
-            findings = _broken_rows("context", connection) if version else []
-        if findings:
-            raise StoreDamaged("The database is damaged.")
+        if _examine_schema(connection) > 0:
+            look = _every_table if folder.suspect.exists() else _contexts_only
+            if look(connection):
+                raise StoreDamaged("The database is damaged.")
     folder.suspect.unlink(missing_ok=True)
 
 
 def check(connection: sqlite3.Connection) -> list[str]:
-    """What a full examination finds, in words that hold nothing of the data."""
+    """Every page, every index against its table, every seal: what is found, in words that hold nothing of the data."""
     try:
         with reading(connection):
-            return full_check(connection)
+            return _every_table(connection)
     except sqlite3.DatabaseError:
         return ["the database can't be read to its end"]
 
 
-def full_check(connection: sqlite3.Connection) -> list[str]:
-    """Every page, every index against its table, every seal."""
-    rows = connection.execute(f"PRAGMA integrity_check({MOST_FINDINGS})").fetchall()
-    findings = [text for (text,) in rows if text != "ok"]
-    return findings + [finding for table in _SEALED for finding in _broken_rows(table, connection)]
+def _every_table(connection: sqlite3.Connection) -> list[str]:
+    broken = [finding for table in _SEALED_COLUMNS for finding in _broken_rows(connection, table)]
+    return _findings(connection, "integrity_check") + broken
 
 
-def _broken_rows(table: str, connection: sqlite3.Connection) -> list[str]:
-    broken = sum(not is_whole(row) for row in connection.execute(_SEALED[table]))
+def _contexts_only(connection: sqlite3.Connection) -> list[str]:
+    """Few rows, which everything else hangs on."""
+    return _findings(connection, "integrity_check(context)") + _broken_rows(connection, "context")
+
+
+def _findings(connection: sqlite3.Connection, pragma: str) -> list[str]:
+    return [text for (text,) in connection.execute(f"PRAGMA {pragma}").fetchall() if text != "ok"]
+
+
+def _broken_rows(connection: sqlite3.Connection, table: str) -> list[str]:
+    rows = connection.execute(f"SELECT {_SEALED_COLUMNS[table]} FROM {table}")  # noqa: S608  # constants
+    broken = sum(not is_whole(row) for row in rows)
     return [f"{broken} rows of {table} are not what was written"] if broken else []
 
 
@@ -76,8 +78,8 @@ def _examine_header(connection: sqlite3.Connection, size: int, log_size: int) ->
         raise StoreDamaged("The database is not one of ours.")
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-    # Pages beyond the end of the file can only be in the log.
-    if pages * page_size > size and log_size == 0:
+    # SQLite takes a file of less than a page for a new one; pages beyond the file's end can only be in the log.
+    if pages == 0 or (pages * page_size > size and log_size == 0):
         raise StoreDamaged("The database ends too early.")
 
 

@@ -71,6 +71,9 @@ def set_aside(folder: StorageFolder) -> Path:
 def _open(folder: StorageFolder) -> Store:
     _make_private(folder)
     with errors_explained():
+        if folder.companion("-journal").exists():
+            # A process ended while it made the database. SQLite undoes that, which the examination may not do.
+            connect(folder.database).close()
         examine(folder)
         connection = connect(folder.database)
         try:

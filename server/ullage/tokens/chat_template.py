@@ -53,6 +53,7 @@ class ChatTemplate:
         self.eos = eos
         self.enable_thinking = enable_thinking
         self._now = now
+        self._failure: ChatTemplateError | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -169,6 +170,8 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool = True,
     ) -> str:
+        if self._failure is not None:
+            raise self._failure
         sandbox, template = self._compiled
         values = self._values([_as_json(message, arguments) for message in messages])
         if tools:
@@ -177,7 +180,10 @@ class ChatTemplate:
         try:
             return template.render(values, add_generation_prompt=add_generation_prompt)
         except Exception as error:  # a template is a program from elsewhere: it may raise whatever a program may
-            raise ChatTemplateError(f"The model's chat template fails with {type(error).__name__}.") from error
+            failure = ChatTemplateError(f"The model's chat template fails with {type(error).__name__}.")
+            if type(error).__name__ == "SecurityError":
+                self._failure = failure  # what a template may not do once, it is not asked to do again
+            raise failure from error
 
     def _values(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
         now = self._now()
@@ -214,9 +220,17 @@ def _probes(template: ChatTemplate) -> list[tuple[SentMessage, ...]]:
     """Conversations that tell additive templates from others: odd blanks, several turns, with and without a system
     message, and with tools where the template has them."""
     odd = [SentMessage("user", text) for text in ("", " \n\tasks\n\n", "\n", "ünï 中 ", "{{ a }}<b>")]
-    answers = [SentMessage("assistant", text) for text in ("answers ", "\n\nanswers\n", "", "<think>\nwhy\n</think>\n\nso")]
+    answers = [
+        SentMessage("assistant", text) for text in ("answers ", "\n\nanswers\n", "", "<think>\nwhy\n</think>\n\nso")
+    ]
     plain = (_USER, _ASSISTANT, odd[1], answers[0], odd[3])
-    probes = [plain[:1], plain[:2], plain[:3], plain, (odd[0], answers[1], odd[2], answers[2], odd[4], answers[3], _USER)]
+    probes = [
+        plain[:1],
+        plain[:2],
+        plain[:3],
+        plain,
+        (odd[0], answers[1], odd[2], answers[2], odd[4], answers[3], _USER),
+    ]
     if template.accepts_tools:
         thinking = attrs.evolve(_CALL, content="looks ", reasoning="because\n")
         probes += [(_USER, _CALL, _RESULT), (_USER, thinking, _RESULT), (_USER, _CALL, _RESULT, _ASSISTANT, odd[1])]

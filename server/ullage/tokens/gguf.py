@@ -1,8 +1,8 @@
 """The header of a GGUF model file: its metadata, read where it lies, and none of the weights.
 
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little-endian). One walk finds where
-every value is; arrays are decoded only when asked for. A file comes from anywhere, so no figure in it is believed: every
-length is held against the bytes that are really there before anything is read or reserved.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little-endian). One walk finds
+where every value is; arrays are decoded only when asked for. A file comes from anywhere, so no figure in it is
+believed: every length is held against the bytes that are really there before anything is read or reserved.
 """
 
 from __future__ import annotations
@@ -133,8 +133,6 @@ class GgufHeader:
         if item_type not in _NUMBERS:
             raise GgufError(f"{self.name}: {key} is not a list of numbers.")
         code = "B" if item_type == _BOOL else _NUMBERS[item_type]
-        if code in "fd":
-            return array(code, struct.unpack_from(f"<{count}{code}", self._map, start))
         return array(code, struct.unpack_from(f"<{count}{code}", self._map, start))
 
     def digest(self, keys: Iterable[str]) -> str:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from attrs import frozen
 
 
-class UnsupportedVocabulary(Exception):  # noqa: N818  # it reads as the fact it is: nothing is wrong with the file
-    """The vocabulary can't be rebuilt exactly here; the message names why."""
+class UnsupportedVocabulary(Exception):
+    """The vocabulary can't be rebuilt exactly here; the message names why. Nothing is wrong with the file."""
 
 
 @frozen
@@ -42,9 +42,7 @@ _QWEN_2 = rf"{_CONTRACTIONS}|{_WORD}|\p{{N}}|{_SIGNS}[\r\n]*|{_BLANKS}"
 _QWEN_35 = (
     rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{_BLANKS}"
 )
-_GPT_4O = (
-    rf"{_CAPITALISED}{_CONTRACTIONS}?|{_CAPITALS}{_CONTRACTIONS}?|\p{{N}}{{1,3}}|{_SIGNS}[\r\n/]*|{_BLANKS}"
-)
+_GPT_4O = rf"{_CAPITALISED}{_CONTRACTIONS}?|{_CAPITALS}{_CONTRACTIONS}?|\p{{N}}{{1,3}}|{_SIGNS}[\r\n/]*|{_BLANKS}"
 _TEKKEN = rf"{_CAPITALISED}|{_CAPITALS}|\p{{N}}|{_SIGNS}[\r\n/]*|{_BLANKS}"
 _SEED_CODER = rf"{_CONTRACTIONS}|{_WORD}|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{_BLANKS}"
 

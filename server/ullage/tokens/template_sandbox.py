@@ -1,8 +1,8 @@
 """Jinja as llama.cpp runs it, for templates that come with a model file and so from anywhere.
 
-Nothing is reachable from a template but the values that are handed in; what it may build is limited in size, and what it
-may do in time. Where llama.cpp's own engine differs from Jinja2 (``common/jinja/value.cpp``: blanks are ASCII blanks,
-``tojson`` escapes nothing for HTML), this does as llama.cpp does. Loads Jinja2, so import it where it is needed.
+Nothing is reachable from a template but the values that are handed in; what it may build is limited in size, and what
+it may do in time. Where llama.cpp's own engine differs from Jinja2 (``common/jinja/value.cpp``: blanks are ASCII
+blanks, ``tojson`` escapes nothing for HTML), this does as llama.cpp does. Loads Jinja2: import it where it is needed.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ from typing import Any
 
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateRuntimeError
-from jinja2.ext import Extension
-from jinja2.ext import loopcontrols as LoopControls
+from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-RENDER_S = 5.0
-MAX_VALUE = 64 << 20
-"""Characters, items or bits of one value that a template puts together."""
+RENDER_S = 2.0
+MAX_CHARACTERS, MAX_ITEMS, MAX_BITS = 64 << 20, 1 << 20, 4096
+"""Of one value that a template puts together; the first also bounds what it writes."""
+
+_TOO_LARGE = "it makes a value that is too large"
 
 ASCII_BLANKS = " \t\n\r\v\f"
 
 _FILTERS = frozenset(
-    "abs capitalize count d default dictsort first float int items join last length list lower map max "
-    "min reject rejectattr replace reverse round safe select selectattr slice sort string sum title tojson trim unique "
-    "upper wordcount".split()
-)
+    {
+        "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int", "items", "last", "length",
+        "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr",
+        "slice", "sort", "string", "sum", "title", "unique", "upper", "wordcount",
+    }
+)  # fmt: skip  # one name a line would be a page
+"""Of Jinja2's own; what could make much out of little, or is written for HTML, is not among them."""
 
 
 class TemplateSandbox(ImmutableSandboxedEnvironment):
@@ -41,7 +45,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, cache_size=0, extensions=[LoopControls, _GenerationBlocks]
+            trim_blocks=True, lstrip_blocks=True, cache_size=0, extensions=[LoopControlExtension, _GenerationBlocks]
         )
         self._deadline = float("inf")
         self.filters = {name: filter_ for name, filter_ in self.filters.items() if name in _FILTERS}
@@ -60,7 +64,12 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         return ""
 
     def concatenated(self, parts: Iterable[Any]) -> str:
-        return _joined([str(part) for part in parts])
+        return _joined(map(str, parts))
+
+    @staticmethod
+    def concat(parts: Iterable[str]) -> str:
+        """Jinja2's own way to put together what was written, by blocks and macros too."""
+        return _joined(parts)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, str):
@@ -77,12 +86,12 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         if operator in ("**", "%") and not numbers:
             raise SecurityError("this operation is for numbers only")
-        if operator == "**" and abs(right) * max(_size(left), 1) > 4096:
-            raise SecurityError("it makes a value that is too large")
+        if operator == "**" and abs(right) * max(int(left).bit_length(), 1) > MAX_BITS:
+            raise SecurityError(_TOO_LARGE)
         if operator == "*" and not numbers:
             many, times = (right, left) if isinstance(left, int) else (left, right)
-            if isinstance(times, int) and _size(many) * max(times, 0) > MAX_VALUE:
-                raise SecurityError("it makes a value that is too large")
+            if isinstance(times, int) and len(many) * times > (MAX_CHARACTERS if isinstance(many, str) else MAX_ITEMS):
+                raise SecurityError(_TOO_LARGE)
         return _bounded(super().call_binop(context, operator, left, right))
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -98,7 +107,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
 
     def _join(self, items: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:
         values = (item if attribute is None else self.getitem(item, attribute) for item in items)
-        return _joined([str(value) for value in values], str(separator))
+        return _joined(map(str, values), str(separator))
 
 
 class _Guard(NodeTransformer):
@@ -134,22 +143,26 @@ def _own_call(method: str, *arguments: nodes.Expr) -> nodes.Call:
     return nodes.Call(nodes.EnvironmentAttribute(method), list(arguments), [], None, None)
 
 
-def _joined(texts: Sequence[str], separator: str = "") -> str:
-    if sum(map(len, texts)) + len(separator) * len(texts) > MAX_VALUE:
-        raise SecurityError("it makes a value that is too large")
-    return separator.join(texts)
+def _joined(texts: Iterable[str], separator: str = "") -> str:
+    parts, room = [], MAX_CHARACTERS
+    for text in texts:
+        room -= len(text) + len(separator)
+        if room < 0:
+            raise SecurityError(_TOO_LARGE)
+        parts.append(text)
+    return separator.join(parts)
 
 
 def _bounded(value: Any) -> Any:
-    if _size(value) > MAX_VALUE:
-        raise SecurityError("it makes a value that is too large")
-    return value
-
-
-def _size(value: Any) -> int:
     if isinstance(value, int):
-        return value.bit_length()
-    return len(value) if isinstance(value, str | Sequence | Mapping) else 1
+        allowed = value.bit_length() <= MAX_BITS
+    elif isinstance(value, str):
+        allowed = len(value) <= MAX_CHARACTERS
+    else:
+        allowed = not isinstance(value, Sequence | Mapping) or len(value) <= MAX_ITEMS
+    if not allowed:
+        raise SecurityError(_TOO_LARGE)
+    return value
 
 
 def _raise_exception(message: str = "") -> str:
@@ -184,10 +197,10 @@ def _rstrip(text: str, chars: str | None = None) -> str:
 
 
 def _replace(text: Any, old: str, new: str, count: int | None = None) -> str:
-    text, old, new = str(text), str(old), str(new)
-    if text.count(old) * len(new) > MAX_VALUE:
-        raise SecurityError("it makes a value that is too large")
-    return text.replace(old, new, -1 if count is None else count)
+    whole: str = str(text)
+    if whole.count(old) * len(new) > MAX_CHARACTERS:
+        raise SecurityError(_TOO_LARGE)
+    return whole.replace(old, new, -1 if count is None else count)
 
 
 def _split(text: str, separator: str | None = None, maxsplit: int = -1) -> list[str]:
@@ -203,8 +216,8 @@ _TEXT_METHODS: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(str, name)
         for name in (
-            "capitalize", "count", "endswith", "find", "isdigit", "lower", "rfind", "rsplit", "splitlines", "startswith",
-            "title", "upper", "removeprefix", "removesuffix",
+            "capitalize", "count", "endswith", "find", "isdigit", "lower", "rfind", "rsplit", "splitlines",
+            "startswith", "title", "upper", "removeprefix", "removesuffix",
         )
     },
 }  # fmt: skip  # one name a line would be a page

@@ -1,4 +1,4 @@
-"""The o200k vocabulary, for models whose own is not to be had. Never fetched: found on this machine, or done without."""
+"""The o200k vocabulary, for models whose own is not to be had. Found on this machine or done without, never fetched."""
 
 from __future__ import annotations
 

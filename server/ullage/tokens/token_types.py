@@ -1,7 +1,7 @@
 """What each token of a vocabulary is, after the corrections that llama.cpp makes by name when it loads the file.
 
-The corrections: ``llama_vocab::impl::load`` in llama.cpp's ``src/llama-vocab.cpp``. They matter because text is searched
-for user-defined tokens always, and for control tokens only where special text is meant to be read as such.
+The corrections: ``llama_vocab::impl::load`` in llama.cpp's ``src/llama-vocab.cpp``. They matter because text is
+searched for user-defined tokens always, and for control tokens only where special text is meant to be read as such.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from attrs import frozen
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
+UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 
 _END_OF_GENERATION = frozenset(
     {
@@ -54,8 +54,9 @@ class SpecialTokens:
 def special_tokens(
     ids: Mapping[str, int], types: Sequence[int] | None, named_purposes: Collection[str] = ()
 ) -> SpecialTokens:
-    """``types`` are the file's own, by id; ``named_purposes`` are the keys of fill-in-the-middle that it sets itself."""
-    known = {text: NORMAL if types is None else types[id_] for text, id_ in ids.items()} if types is not None else {}
+    """``types`` are the file's own, by id, None where it has none; ``named_purposes`` are the keys of
+    fill-in-the-middle that it sets itself."""
+    known = {text: types[id_] for text, id_ in ids.items()} if types is not None else {}
     found = {text: type_ for text, type_ in known.items() if type_ in (UNKNOWN, CONTROL, USER_DEFINED)}
     _correct(found, ids, named_purposes)
     return SpecialTokens(

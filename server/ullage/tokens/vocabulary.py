@@ -30,9 +30,10 @@ _FILL_IN_MIDDLE = {
 class Vocabulary:
     """Tokens of one model. Made by `read_vocabulary`; cheap to hold, its encoder is built at the first count.
 
-    ``fingerprint`` is the same for every file with the same tokenizer. ``adds_bos``: llama.cpp puts the BOS token before
-    every prompt. ``bos`` and ``eos`` are their texts, empty where the model has none. ``chat_template`` is the Jinja
-    source that came with the file. ``special_texts`` is what has to be made harmless in contents.
+    ``fingerprint`` is the same for every file with the same tokenizer. ``adds_bos``: llama.cpp puts the BOS token
+    before every prompt. ``bos`` and ``eos`` are their texts, empty where the model has none. ``chat_template`` is the
+    Jinja source that came with the file. ``special_texts`` is what has to be made harmless in contents; ``always_read``
+    are the texts of tokens that are read in plain text too.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Vocabulary:
         self.eos = eos
         self.chat_template = chat_template
         self.special_texts = frozenset(special.control)
+        self.always_read = frozenset(special.always)
         self._always = _longest_first(special.always)
         self._all = _longest_first({**special.always, **special.control})
         self._ranks, self._ids = _ranks(ids, merges, rule)
@@ -196,9 +198,9 @@ def _bytes_of(text: str) -> bytes | None:
 def _ranks(ids: Mapping[str, int], merges: Iterable[bytes], rule: PreTokenizer) -> tuple[dict[bytes, int], list[int]]:
     """Ranks for tiktoken, and the token of each rank (-1: a byte that is no token; it is merged like any other).
 
-    The 256 bytes come first, then what merges make, in the order of the merges. tiktoken merges any two neighbours whose
-    bytes together have a rank, whatever pair the file names; that is the same as long as no token has a rank that has
-    no merge, so such tokens are left out, or taken only where they can't be put together from two others.
+    The 256 bytes come first, then what merges make, in the order of the merges. tiktoken merges any two neighbours
+    whose bytes together have a rank, whatever pair the file names; that is the same as long as no token has a rank that
+    has no merge, so such tokens are left out, or taken only where they can't be put together from two others.
     """
     ranks = {bytes([byte]): byte for byte in range(256)}
     tokens = [ids.get(_LETTER_OF_BYTE[byte], -1) for byte in range(256)]

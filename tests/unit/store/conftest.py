@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.store_values import operation, record
 
+from support.store_values import operation, record
 from ullage.store.folder import StorageFolder, open_folder
 from ullage.store.opening import open_store
 from ullage.store.store import Store

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.store_values import new_id, operation, record
 
+from support.store_values import new_id, operation, record
 from ullage.errors import InvalidArgument, UnknownContext
 from ullage.store.folder import StorageFolder, make_private, open_folder, read_small, write_atomically
 from ullage.store.locks import ContextLocks
@@ -76,9 +76,7 @@ def test_a_database_that_others_could_read_is_closed_to_them(folder: StorageFold
     assert mode(folder.database) == 0o600
 
 
-def test_the_platform_names_the_folder_where_nobody_else_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_platform_names_the_folder_where_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platformdirs.user_data_dir", lambda name, appauthor: str(tmp_path / name))
     assert open_folder().root == (tmp_path / "ullage").resolve()
 

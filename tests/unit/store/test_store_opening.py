@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.store_values import appending, message, operation, record, windowing
 
+from support.store_values import appending, message, operation, record, windowing
 from ullage.errors import ContextBusy, NotSupported, StoreDamaged, StoreFull
 from ullage.store import opening
 from ullage.store.folder import StorageFolder
@@ -61,6 +61,19 @@ class TestSettingUp:
         opened.store.close()
         assert opened.set_aside is None
 
+    def test_what_a_killed_maker_had_half_written_is_undone(self, folder: StorageFolder) -> None:
+        making = sqlite3.connect(folder.root / "draft.db", isolation_level=None)
+        making.execute("PRAGMA cache_size = 1")
+        making.execute("BEGIN")
+        making.execute("CREATE TABLE half (x)")
+        making.executemany("INSERT INTO half VALUES (?)", [("x" * 4000,)] * 50)
+        shutil.copy(folder.root / "draft.db", folder.database)
+        shutil.copy(folder.root / "draft.db-journal", folder.companion("-journal"))
+        making.close()
+        opened = open_store(folder)
+        assert (opened.set_aside, opened.store.contexts(), opened.store.check()) == (None, [], [])
+        opened.store.close()
+
     def test_processes_that_open_at_the_same_time_share_one_store(self, folder: StorageFolder) -> None:
         script = (
             "import sys; from ullage.store.folder import open_folder; from ullage.store.opening import open_store;"
@@ -85,9 +98,7 @@ class TestNewerVersions:
     @pytest.fixture
     def newer(self, folder: StorageFolder) -> StorageFolder:
         filled(folder)
-        change(
-            folder, "CREATE TABLE later (x)", "INSERT INTO migration VALUES (2, 'later')", "PRAGMA user_version = 2"
-        )
+        change(folder, "CREATE TABLE later (x)", "INSERT INTO migration VALUES (2, 'later')", "PRAGMA user_version = 2")
         return folder
 
     def test_a_newer_store_asks_for_an_update(self, newer: StorageFolder) -> None:

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import pytest
 from attrs import evolve
-from support.store_values import appending, message, new_id, operation, record, undoing, windowing
 
+from support.store_values import appending, message, new_id, operation, record, undoing, windowing
 from ullage.conversation.messages import Message, ToolCall
 from ullage.conversation.operations import UNDONE_BY_DEFAULT, WindowChange
 from ullage.errors import InvalidArgument, NothingToUndo, UnknownContext, UnknownMessage
@@ -174,6 +174,7 @@ class TestMessages:
         with pytest.raises(InvalidArgument):
             store.commit(appending(context, message(), message(), only, pinned=(only.id,)))
         assert (store.window(context), store.operations(None, None, 10)) == before
+        assert [only, *said(store, context, 1)] == list(store.history(context, None, 10)[0])
 
     def test_another_contexts_message_is_not_found(self, store: Store, context: str) -> None:
         (only,) = said(store, context, 1)
@@ -189,7 +190,7 @@ class TestMessages:
         other = record("side")
         store.create(other, operation(other.id, "open"))
         with pytest.raises(UnknownMessage):
-            store.commit(evolve(Commit(operation(other.id)), **{field: (only.id,)}))
+            store.commit(Commit(operation(other.id), **{field: (only.id,)}))  # type: ignore[arg-type]  # one field of several
 
     def test_messages_come_in_the_order_of_the_ids_asked_for(self, store: Store, context: str) -> None:
         messages = said(store, context, 3)

@@ -1,0 +1,218 @@
+"""A server that says what a test wants to hear: `python fake_server.py MODE`.
+
+It speaks the protocol well enough for the terminal, keeps one context in memory, and in some modes misbehaves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+DELTAS = ("A quay ", "is a ", "landing place.")
+MODE = sys.argv[1] if len(sys.argv) > 1 else "normal"
+
+
+class Refusal(Exception):
+    def __init__(self, kind: str, message: str, code: int = -32803, **data: object) -> None:
+        super().__init__(message)
+        self.error = {"code": code, "message": message, "data": {"kind": kind, **data}}
+
+
+def send(message: Json) -> None:
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    sys.stdout.buffer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    sys.stdout.buffer.flush()
+
+
+def receive() -> Json:
+    line = sys.stdin.buffer.readline()
+    if not line:
+        os._exit(0)
+    sys.stdin.buffer.readline()
+    message: Json = json.loads(sys.stdin.buffer.read(int(line.split(b":")[1])))
+    return message
+
+
+class FakeServer:
+    def __init__(self) -> None:
+        self.messages: list[Json] = []
+        self.uri = ""
+        self.name = "main"
+        self.refused = 0
+
+    def run(self) -> None:
+        while True:
+            message = receive()
+            method = message.get("method")
+            if method == "exit":
+                os._exit(0)
+            if method is None or "id" not in message:
+                continue
+            try:
+                result = self.answer(method, message.get("params") or {}, message["id"])
+                send({"id": message["id"], "result": result})
+            except Refusal as refusal:
+                send({"id": message["id"], "error": refusal.error})
+
+    def answer(self, method: str, params: Json, id_: int) -> Any:
+        handlers = {
+            "initialize": lambda _: {"capabilities": {}},
+            "context/open": self.open,
+            "context/list": lambda _: {"contexts": [self.context()]},
+            "context/status": lambda _: self.status(),
+            "context/stats": lambda _: self.stats(),
+            "context/messages": self.page,
+            "context/models": lambda _: {"models": []},
+            "context/chat": lambda p: self.chat(p, id_),
+            "context/clear": self.clear,
+        }
+        if method == "shutdown":
+            if MODE == "deaf":
+                time.sleep(60)
+            return None
+        if method == "echo":
+            return params
+        if method == "ask":
+            return self.ask(params)
+        if method == "die":
+            sys.stderr.write("the boiler burst\n")
+            sys.stderr.flush()
+            os._exit(3)
+        if method == "garbage":
+            sys.stdout.write("Traceback (most recent call last):\r\n\r\n")
+            sys.stdout.flush()
+            time.sleep(60)
+        if method == "unreadable":
+            send({"id": None, "error": {"code": -32700, "message": "Send JSON."}})
+            return receive()
+        if MODE == "warns":
+            text = "Setting context.targetSize (user file): must be a whole number"
+            send({"method": "window/showMessage", "params": {"type": 2, "message": text}})
+        if method not in handlers:
+            raise Refusal("notSupported", "The server knows no such request.", -32601)
+        return handlers[method](params)
+
+    def ask(self, params: Json) -> Any:
+        """Send the client a request and answer with its answer."""
+        send({"id": "question", **params})
+        answer = receive()
+        return {key: answer[key] for key in ("result", "error") if key in answer}
+
+    def open(self, params: Json) -> Json:
+        self.uri, self.name = params["workspaceUri"], params["name"]
+        return self.context()
+
+    def page(self, params: Json) -> Json:
+        return {"messages": self.messages[-params.get("limit", 100) :], "hasMore": False}
+
+    def clear(self, _: Json) -> Json:
+        self.messages.clear()
+        return {"usage": self.usage()}
+
+    def add(self, role: str, content: str) -> Json:
+        message = {"id": f"{len(self.messages) + 1:026}", "role": role, "content": content, "createdAt": 1, "tokens": 5}
+        self.messages.append(message)
+        return message
+
+    def chat(self, params: Json, id_: int) -> Json:
+        text, token = params.get("text"), params.get("partialResultToken")
+        if MODE == "busy" and not Path("taken").exists():
+            raise Refusal("contextBusy", "Another window writes this context.", reason="elsewhere", holder="editor")
+        if text is not None:
+            self.add("user", text)
+        if MODE == "unavailable-once" and not self.refused:
+            self.refused += 1
+            raise Refusal("providerUnavailable", "No model server answers. Start one.")
+        if MODE == "mortal":
+            sys.stderr.write("the boiler burst\n")
+            sys.stderr.flush()
+            os._exit(3)
+        if MODE == "trims":
+            detail = {"turns": 3, "messages": 6, "before": 1003, "after": 467, "operationId": "0"}
+            event = {"kind": "trimmed", "contextId": "C", "at": 1, "detail": detail}
+            send({"method": "context/event", "params": event})
+        for delta in DELTAS[: 1 if MODE == "endless" else None]:
+            send({"method": "$/progress", "params": {"token": token, "value": {"delta": delta}}})
+        stop = self.stopped(id_) if MODE == "endless" else "stop"
+        return self.result(stop)
+
+    def stopped(self, id_: int) -> str:
+        """Wait for the request to be cancelled."""
+        while (message := receive()).get("method") != "$/cancelRequest" or message["params"]["id"] != id_:
+            pass
+        return "cancelled"
+
+    def result(self, stop: str) -> Json:
+        message = self.add("assistant", "".join(DELTAS))
+        timing = {
+            "firstTokenMs": 12.0,
+            "totalMs": 30.0,
+            "promptTokens": 230,
+            "reusedTokens": 214,
+            "completionTokens": 7,
+        }
+        return {"message": message, "usage": self.usage(), "timing": timing, "stopReason": stop}
+
+    def usage(self) -> Json:
+        tokens = 1000 + 203 * len(self.messages)
+        fraction = tokens / 4096
+        return {
+            "tokens": tokens,
+            "limit": 4096,
+            "reserved": 512,
+            "fraction": fraction,
+            "pressure": tokens / 3584,
+            "messages": len(self.messages),
+            "turnsLeft": None,
+            "source": "vocabulary",
+        }
+
+    def context(self) -> Json:
+        return {
+            "id": "C",
+            "name": self.name,
+            "workspaceUri": self.uri or Path.cwd().as_uri(),
+            "mode": None,
+            "model": "tiny",
+            "priority": "active",
+            "createdAt": 1,
+            "lastUsedAt": 1,
+            "usage": self.usage(),
+        }
+
+    def status(self) -> Json:
+        return {
+            "context": self.context(),
+            "model": {"name": "tiny", "provider": "ollama", "loaded": True},
+            "usage": self.usage(),
+            "memory": None,
+            "kvCache": {"type": "q8_0", "typeSource": "ours", "bytes": None},
+            "snapshots": 0,
+            "autoSize": True,
+            "autoCompress": {"enabled": True, "threshold": 0.8},
+            "warning": "none",
+            "text": "",
+        }
+
+    def stats(self) -> Json:
+        return {
+            **self.status(),
+            "weightsBytes": 98_000_000,
+            "tokensByRole": {"system": 0, "user": 10, "assistant": 20, "tool": 0},
+            "compressions": [],
+            "snapshotBytes": 0,
+            "countCache": {"hits": 3, "misses": 1},
+            "prompt": {"evaluated": 100, "reused": 300},
+            "timings": {"firstTokenMs": 12.0, "totalMs": 30.0, "tokensPerSecond": 61.4},
+            "settings": [{"path": "providers.ollama.url", "value": "http://127.0.0.1:11434", "source": "default"}],
+            "memoryHistory": [],
+        }
+
+
+if __name__ == "__main__":
+    FakeServer().run()

@@ -1,0 +1,79 @@
+"""The embedded provider up to where a real engine is needed; what the engine does stands in tests/e2e."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ullage.errors import ModelUnavailable, ProviderUnavailable
+from ullage.providers import embedded
+from ullage.providers.embedded import EmbeddedOptions, EmbeddedProvider
+from ullage.providers.engine_process import thread_count
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "engine_is_installed", lambda: True)
+
+
+async def test_without_the_engine_a_person_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "engine_is_installed", lambda: False)
+    provider = EmbeddedProvider(EmbeddedOptions(Path("tiny.gguf")))
+    assert not await provider.probe()
+    with pytest.raises(ProviderUnavailable, match="ullage install-model"):
+        await provider.chat_template("tiny")
+
+
+async def test_without_any_model_a_person_is_told_how_to_install_one(
+    monkeypatch: pytest.MonkeyPatch, installed: None
+) -> None:
+    monkeypatch.setattr(embedded, "bundled_model", lambda: None)
+    provider = EmbeddedProvider(EmbeddedOptions())
+    assert list(await provider.models()) == []
+    with pytest.raises(ProviderUnavailable, match="ullage install-model"):
+        await provider.chat_template("tiny")
+
+
+async def test_a_missing_file_is_named_without_its_folder(installed: None, tmp_path: Path) -> None:
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "gone.gguf"))
+    with pytest.raises(ModelUnavailable, match=r"gone\.gguf") as caught:
+        await provider.chat_template("gone")
+    assert str(tmp_path) not in str(caught.value)
+
+
+async def test_a_file_of_another_kind_is_no_model(installed: None, tmp_path: Path) -> None:
+    (tmp_path / "notes.gguf").write_text("some notes")
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "notes.gguf"))
+    assert not await provider.probe()
+    with pytest.raises(ModelUnavailable, match="no GGUF file"):
+        await provider.chat_template("notes")
+
+
+async def test_it_has_one_model_named_by_its_file(installed: None, tmp_path: Path) -> None:
+    (tmp_path / "tiny.Q4.gguf").write_bytes(b"GGUF")
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "tiny.Q4.gguf"))
+    assert [(info.name, info.loaded, info.size_bytes) for info in await provider.models()] == [("tiny.Q4", False, 4)]
+    assert await provider.model_file("tiny.Q4") == tmp_path / "tiny.Q4.gguf"
+    with pytest.raises(ModelUnavailable, match=r"only tiny\.Q4"):
+        await provider.chat_template("another")
+
+
+async def test_a_resting_engine_has_no_window_but_a_planned_one(installed: None, tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "tiny.gguf", context_size=4096))
+    assert await provider.window("tiny") is None
+    assert provider.planned_window("tiny") == 4096
+    assert provider.engine is None
+
+
+def test_by_default_half_of_the_processors_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert (thread_count(0), thread_count(5)) == (3, 5)
+
+
+def test_one_processor_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert thread_count(0) == 1
