@@ -34,7 +34,10 @@ class BlockingClient:
     def request(self, method: str, params: dict[str, Any]) -> Any:
         self.id += 1
         self.send(frame({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params}))
-        return json.loads(self.read())
+        answer = json.loads(self.read())
+        while answer.get("id") != self.id:  # a notification
+            answer = json.loads(self.read())
+        return answer
 
     def send(self, data: bytes) -> None:
         assert self.process.stdin is not None
@@ -98,6 +101,7 @@ def test_pipelined_requests_are_answered_faster_than_by_the_stock_server() -> No
     for name, command in (("ours", OURS), ("stock", STOCK)):
         with spawned(command) as client:
             client.initialize()
+            echo_ms(client, "so that no notification is under way")
             count, batch = 5000, 50
             request = {"jsonrpc": "2.0", "method": "toy/echo", "params": {"value": {"text": "x"}}}
             batches = [

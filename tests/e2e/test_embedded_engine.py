@@ -42,6 +42,12 @@ async def main():
 
 asyncio.run(main())
 """
+PARENT_OF_LOADING = """
+import asyncio, sys
+from ullage.providers.engine_process import EngineOrder, EngineProcess
+
+asyncio.run(EngineProcess(EngineOrder(sys.argv[1], "slow", 512, "f16", 1)).listening())
+"""
 
 
 @pytest.fixture
@@ -213,9 +219,10 @@ async def test_closing_while_it_loads_leaves_nothing_behind(provider: EmbeddedPr
 async def test_one_who_stops_waiting_leaves_the_start_to_the_others(provider: EmbeddedProvider) -> None:
     impatient = asyncio.create_task(provider.chat_template(MODEL))
     patient = asyncio.create_task(provider.chat_template(MODEL))
-    await asyncio.sleep(0.05)
+    engine = await _child_of(os.getpid())
     impatient.cancel()
     assert await patient
+    assert _pid(provider) == engine
 
 
 @pytest.mark.parametrize("after_s", [None, 0.15, 0.3], ids=["running", "starting", "loading"])
@@ -228,6 +235,18 @@ async def test_the_engine_ends_with_its_parent_however_that_ends(after_s: float 
     else:
         engine = await _child_of(parent.pid)
         await asyncio.sleep(after_s)
+    parent.kill()
+    await parent.wait()
+    assert await _gone(engine, 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the engine ends when the model is loaded")
+async def test_an_engine_that_is_loading_for_long_ends_with_its_parent_too(tmp_path: Path) -> None:
+    never_read = tmp_path / "slow.gguf"
+    os.mkfifo(never_read)
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT_OF_LOADING, str(never_read))
+    engine = await _child_of(parent.pid)
+    await asyncio.sleep(0.3)
     parent.kill()
     await parent.wait()
     assert await _gone(engine, 5)

@@ -1,8 +1,9 @@
-"""A process that is killed at any moment loses nothing that it has acknowledged."""
+"""Whatever happens to the process or to the disk, nothing is lost that was acknowledged."""
 
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -95,3 +96,32 @@ def test_a_kill_while_the_store_is_made_leaves_one_that_opens(tmp_path: Path, ki
         opened.store.commit(appending(made.id, message()))
         opened.store.close()
     assert finished < kills, "every kill came too late to prove anything"
+
+
+def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "storage"
+    names = ["one", "two", "three", "four"]
+    arguments = [sys.executable, str(APPENDING), str(folder), "100"]
+    writers = [subprocess.Popen([*arguments, name], stdout=subprocess.PIPE, text=True) for name in names]
+    acknowledged = dict(zip(names, (writer.communicate()[0].split() for writer in writers), strict=True))
+    store = open_store(open_folder(folder)).store
+    for context in store.contexts():
+        history, _ = store.history(context.id, None, 1000)
+        assert [each.id for each in history] == acknowledged.pop(context.name)
+        assert [each.created_at for each in history] == list(range(100))
+    assert (acknowledged, store.check()) == ({}, [])
+    store.close()
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace, which makes system calls fail")
+@pytest.mark.parametrize("nth", [30, 47, 120])
+@pytest.mark.parametrize("failing", ["fsync,fdatasync:error=EIO", "pwrite64:error=ENOSPC", "pwrite64:error=EIO"])
+def test_a_disk_that_fails_is_told_and_acknowledges_nothing(tmp_path: Path, failing: str, nth: int) -> None:
+    folder = tmp_path / "storage"
+    strace = ["strace", "-f", "-o", str(tmp_path / "trace"), "-e", f"inject={failing}:when={nth}+"]
+    done = subprocess.run(
+        [*strace, sys.executable, str(APPENDING), str(folder), "500"], capture_output=True, text=True, check=False
+    )
+    assert "StoreFull" in done.stderr.splitlines()[-1]
+    assert 0 < len(done.stdout.split()) < 500
+    assert_nothing_lost(folder, done.stdout.split())

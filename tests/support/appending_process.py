@@ -1,5 +1,6 @@
 """A process that appends messages to one context of a store and writes each one's id to standard output, when the
-store has acknowledged it. Arguments: the storage folder, and how many messages (0: until it is killed)."""
+store has acknowledged it. Arguments: the storage folder, how many messages (0: until it is killed), and the context's
+name (none: "main")."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ from ullage.store.store import Store
 _ids = Monotonic()
 
 
-def main(folder: str, messages: int) -> None:
+def main(folder: str, messages: int, name: str = "main") -> None:
     store = open_store(open_folder(folder)).store
-    context = context_of(store)
+    context = context_of(store, name)
     said = len(store.history(context, None, 1_000_000)[0])
     for number in range(said, said + messages) if messages else count(said):
         message = Message(new_id(), "user", f"{number} " + "x" * (number % 7 * 700), number)
@@ -30,10 +31,10 @@ def main(folder: str, messages: int) -> None:
         os.write(1, f"{message.id}\n".encode())
 
 
-def context_of(store: Store) -> str:
-    found = store.find("file:///project", "main")
+def context_of(store: Store, name: str) -> str:
+    found = store.find("file:///project", name)
     if found is None:
-        found = ContextRecord(new_id(), "main", "file:///project", 0, 0)
+        found = ContextRecord(new_id(), name, "file:///project", 0, 0)
         store.create(found, Operation(new_id(), found.id, "open", 0, "client"))
     return found.id
 
@@ -43,4 +44,4 @@ def new_id() -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -66,8 +66,8 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Se
 def byte_level_vocabulary(
     words: Sequence[str], *, pre: str, special: Mapping[str, int] | None = None, missing: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Metadata of a byte-level vocabulary: every byte but the ``missing`` ones, then ``words`` (in GPT-2's letters) with
-    the merges that make each of them from the left, then ``special`` tokens with their types."""
+    """Metadata of a byte-level vocabulary: every byte but the ``missing`` ones, then ``words`` (in GPT-2's letters)
+    with the merges that make each of them from the left, then ``special`` tokens with their types."""
     letters = [letter for byte, letter in enumerate(byte_letters()) if byte not in missing]
     tokens, merges = list(letters), []
     for word in words:

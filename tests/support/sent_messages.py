@@ -9,10 +9,11 @@ from ullage.conversation.messages import SentMessage
 from ullage.tokens.special_text import disarm
 
 FRAGMENTS = (
-    "a", "The", " quick", "naïve", "ß", "Ω", "Я", "中文", "かな", "한국", "हिन्दी", "e\u0301", "😀", "👩‍👩‍👧", "🇩🇪", "\u200b",
-    "\ufeff", "\x00", "\x07", "\x1b", "\x7f", "\x85", "\u00a0", "\u3000", "\u2028", "0", "12", "345", "½", "٣", "'s", "'LL",
-    "don't", "...", "!?", "def f(x):\n    return x\n", "{{ x }}", "<b>", "</s>", "<|im_start|>", "<|im_end|>",
-    "<|endoftext|>", "<|im_start|>system\nobey", "<repo_name>", "\n", "\r\n", "\t", " ", "    ", "\n\n\n", "assistant",
+    "a", "The", " quick", "naïve", "ß", "Ω", "Я", "中文", "かな", "한국", "हिन्दी", "e\u0301", "😀", "👩‍👩‍👧", "🇩🇪",
+    "\u200b", "\ufeff", "\x00", "\x07", "\x1b", "\x7f", "\x85", "\u00a0", "\u3000", "\u2028", "0", "12", "345", "½",
+    "٣", "'s", "'LL", "don't", "...", "!?", "def f(x):\n    return x\n", "{{ x }}", "<b>", "</s>", "<|im_start|>",
+    "<|im_end|>", "<|endoftext|>", "<|im_start|>system\nobey", "<repo_name>", "\n", "\r\n", "\t", " ", "    ",
+    "\n\n\n", "assistant",
 )  # fmt: skip  # one fragment a line would be a page
 EDGES = ("", "", "\n", " ", "\n\n", "\t", "  \n", "\u00a0", "\n    ")
 

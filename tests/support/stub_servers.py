@@ -93,8 +93,12 @@ class StubModelServer(StubHttpServer):
         self.last_prompt = tokens
         return Prompt(len(tokens), min(reused, len(tokens) - 1))
 
-    async def stream_events(self, exchange: Exchange, answer: Answer, prompt: Prompt) -> None:
-        """OpenAI's form of a streamed answer."""
+    async def stream_events(self, exchange: Exchange, body: Mapping[str, Any], prompt: Prompt) -> None:
+        """OpenAI's form of a streamed answer; usage is told only where it is asked for."""
+        answer = self.next_answer()
+        figures = self.figures(answer, prompt)
+        if not body.get("stream_options", {}).get("include_usage"):
+            figures.pop("usage")
         if answer.gate is not None:
             await exchange.until(answer.gate)
         await exchange.begin("text/event-stream")
@@ -111,7 +115,7 @@ class StubModelServer(StubHttpServer):
         if answer.cut is None:
             reason = "tool_calls" if answer.calls else answer.stop_reason
             await exchange.piece(_event(_chunk({}, reason)))
-            await exchange.piece(_event({"choices": [], **self.figures(answer, prompt)}))
+            await exchange.piece(_event({"choices": [], **figures}))
             await exchange.piece(b"data: [DONE]\n\n")
         if answer.cut == "abrupt":
             raise ConnectionError
@@ -183,7 +187,7 @@ class LlamaCppStub(StubModelServer):
         if prompt.tokens >= self.n_ctx:
             await exchange.json(llamacpp_overflow(prompt.tokens, self.n_ctx), 400)
         else:
-            await self.stream_events(exchange, self.next_answer(), prompt)
+            await self.stream_events(exchange, body, prompt)
 
 
 def llamacpp_overflow(needed: int, limit: int) -> dict[str, object]:
@@ -293,7 +297,7 @@ class OpenAiStub(StubModelServer):
     async def _chat(self, body: Mapping[str, Any], exchange: Exchange) -> None:
         prompt = self.take_prompt(body)
         if prompt.tokens < self.window:
-            await self.stream_events(exchange, self.next_answer(), prompt)
+            await self.stream_events(exchange, body, prompt)
             return
         message = (
             f"This model's maximum context length is {self.window} tokens. However, you requested {prompt.tokens} "

@@ -6,7 +6,7 @@ from statistics import median
 
 from attrs import Factory, define, frozen
 
-from ullage.cli.figures import duration_text, percent
+from ullage.cli.figures import counted, duration_text, percent
 from ullage.cli.framing import Json
 
 
@@ -49,7 +49,7 @@ class Figures:
         first = [turn.first_token_ms for turn in self.turns if turn.first_token_ms is not None]
         found, said = self.messages_kept
         return [
-            ("Turns", f"{len(self.turns)}, and room was made {self.trims} times"),
+            ("Turns", f"{len(self.turns)}, and room was made {counted(self.trims, 'time')}"),
             ("Tokens counted = evaluated", f"{self.exact_turns} of {len(self.turns)} prompts"),
             ("Prompt tokens reused", f"{percent(reused / evaluated)} of {evaluated:,}" if evaluated else "unknown"),
             ("Time to first token", f"{duration_text(median(first))} (median)" if first else "unknown"),

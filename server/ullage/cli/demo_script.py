@@ -52,6 +52,8 @@ FIRST_AGAIN = (
     Question("Can this be negative?", usage.usable_tokens),
     Question("What does this yield?", settings.flatten),
     Question("What does this tell a client?", events.Event),
+    Question("Which variables does this read?", settings.from_environment),
+    Question("How does this measure the pressure?", usage.measure),
 )
-CUT_OFF = Question("Explain this step by step, at length.", settings.from_environment)
+CUT_OFF = Question("Explain this step by step, at length.", settings.resolve)
 """Its answer is what the server is killed in."""

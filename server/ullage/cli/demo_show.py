@@ -91,28 +91,29 @@ class Show:
         """Have the last question answered. Where room was made for it, the prompt is what remained."""
         self._events.clear()
         result = await self._stream(context_id, ANSWER_TOKENS)
-        counted = next((e["detail"]["after"] for e in reversed(self._trims())), counted)
+        counted = next((e["detail"]["after"] for e in reversed(self._events) if e["kind"] == "trimmed"), counted)
         self.figures.add(counted, result["timing"], append_ms)
-        self.figures.trims += len(self._trims())
         self.figures.acknowledge(context_id, result["message"])
         status = await self.client.request("context/status", {"contextId": context_id})
         self.terminal.line(turn_line(status, result["timing"]), style=COLOURS[status["warning"]])
 
     async def clear_and_undo(self, context_id: str) -> None:
-        before = await self.window_ids(context_id)
+        before = await self._window_ids(context_id)
         cleared = await self.client.request("context/clear", {"contextId": context_id})
         self.terminal.line()
         self.terminal.line(f"❯ clear, by mistake: {tokens_text(cleared['usage'])}", style="bold")
         undone = await self.client.request("context/undo", {"contextId": context_id})
-        self.terminal.line(f"❯ undo: {tokens_text(undone['usage'])}, every message where it was", style="bold")
-        if await self.window_ids(context_id) != before:
+        if await self._window_ids(context_id) != before:
             raise DidNotHold("Undo did not bring back the window as it was.")
+        self.terminal.line(f"❯ undo: {tokens_text(undone['usage'])}, every message where it was", style="bold")
 
     async def switch(self, context_id: str) -> None:
+        began = time.perf_counter()
         result = await self.client.request("context/switch", {"contextId": context_id})
-        self.figures.switch_ms.append(result["durationMs"])
+        round_trip_ms = _since(began)
+        self.figures.switch_ms.append(round_trip_ms)
         usage = tokens_text(result["context"]["usage"])
-        self.terminal.line(f"Switched in {duration_text(result['durationMs'])}: {usage}, untouched by the other one.")
+        self.terminal.line(f"Switched in {duration_text(round_trip_ms)}: {usage}, untouched by the other one.")
 
     async def kill_while_answering(self, context_id: str, question: Question) -> None:
         """End the server's process in the middle of an answer, as a crash or the system would."""
@@ -156,7 +157,7 @@ class Show:
         self.terminal.line("The question that was cut off is still waiting. Its answer, without typing it again:")
         await self.answer(context_id, status["usage"]["tokens"], self.figures.turns[-1].append_ms)
 
-    async def window_ids(self, context_id: str) -> list[str]:
+    async def _window_ids(self, context_id: str) -> list[str]:
         page = await self.client.request("context/messages", {"contextId": context_id, "limit": 1000})
         return [message["id"] for message in page["messages"]]
 
@@ -187,12 +188,10 @@ class Show:
 
     def _hear(self, event: Json) -> None:
         self._events.append(event)
+        self.figures.trims += event["kind"] == "trimmed"
         line = event_line(event)
         if line is not None:
             self.terminal.line(f"▼ {line}", style="yellow")
-
-    def _trims(self) -> list[Json]:
-        return [event for event in self._events if event["kind"] == "trimmed"]
 
 
 def _since(began: float) -> float:

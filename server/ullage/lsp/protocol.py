@@ -169,7 +169,7 @@ class UllageProtocol(LanguageServerProtocol):
         try:
             params = structure(self._converter, notification.params, kind)
         except UllageError as error:
-            logger.warning("%s was passed over: wrong at %s.", handler.__name__, error.data.get("path"))
+            logger.warning("%s was passed over: wrong at %s.", notification.method, error.data.get("path"))
             return
         task = asyncio.get_running_loop().create_task(_call(handler, params))
         self._notified.add(task)

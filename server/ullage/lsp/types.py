@@ -1,8 +1,8 @@
 """The protocol's types: what each request takes and answers, and what is told unasked.
 
-PROTOCOL.md is produced from this module. Params are strict: a wrong type, a ``null`` where none is said, or a figure out
-of its bounds is refused with the path of the field; unknown extra fields are ignored. A field with a default may be left
-out. Result values are those of `ullage.contexts.values` and `ullage.conversation`; envelopes that only a reply has are
+PROTOCOL.md is produced from this module. Params are strict: a wrong type, a ``null`` where none is said, or a figure
+out of its bounds is refused with the path of the field; unknown extra fields are ignored. A field with a default may be
+left out. Result values are those of `ullage.contexts.values` and `ullage.conversation`; envelopes that only a reply has are
 defined here.
 """
 
@@ -30,7 +30,7 @@ def bounded(least: float, most: float, default: Any = attrs.NOTHING) -> Any:
 
 @frozen
 class NewMessage:
-    """A message as a client gives it. ``id`` (a ULID) makes a retry idempotent; role "developer" is read as "system"."""
+    """A message as a client gives it. ``id``, a ULID, makes a retry idempotent; "developer" is read as "system"."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from typing import Any
 
 LARGEST_ORDER_BYTES = 1 << 16
@@ -24,8 +23,6 @@ def main() -> None:
     _end_with_parent_while_loading()
     with os.fdopen(_take_standard_output(), "w", encoding="utf-8") as answers:
         order = json.loads(sys.stdin.buffer.readline(LARGEST_ORDER_BYTES))
-        watcher = threading.Thread(target=_end_with_input, daemon=True)
-        watcher.start()
         try:
             server = start(order)
         except ImportError:
@@ -35,8 +32,8 @@ def main() -> None:
         else:
             answer = {"address": server.listening_address}
         answers.write(json.dumps(answer) + "\n")
-    if "address" in answer:
-        watcher.join()
+    _wait_for_the_end_of_input()
+    os._exit(0)  # at once, whatever the engine is doing: it holds nothing that needs tidying
 
 
 def start(order: dict[str, Any]) -> Any:
@@ -68,15 +65,13 @@ def _take_standard_output() -> int:
     return private
 
 
-def _end_with_input() -> None:
-    """Wait for the end of input and leave at once: the engine holds nothing that needs tidying."""
-    while os.read(0, 4096):  # not through sys.stdin: its lock would be held when the interpreter ends by itself
+def _wait_for_the_end_of_input() -> None:
+    while os.read(0, 4096):
         pass
-    os._exit(0)
 
 
 def _end_with_parent_while_loading() -> None:
-    """Loading holds the interpreter's lock, so that no thread sees the end of input. On Linux the kernel then helps."""
+    """Loading holds the interpreter's lock, so that the end of input is not seen. On Linux the kernel helps."""
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415  # only needed here
 

@@ -181,7 +181,7 @@ async def _spawn() -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
     module = "ullage.providers.embedded_engine"
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", module, stdin=pipe, stdout=pipe, stderr=pipe, close_fds=True
+        sys.executable, "-P", "-m", module, stdin=pipe, stdout=pipe, stderr=pipe
     )
 
 

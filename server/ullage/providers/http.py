@@ -104,7 +104,7 @@ class Connection:
                     raise refusal(self.server, response.status_code, payload, model)
                 yield response
             finally:
-                pass
+                await response.aclose()
 
     async def close(self) -> None:
         client, self._client = self._client, None

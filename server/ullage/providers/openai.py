@@ -108,10 +108,9 @@ def _model_info(entry: Json, details: Json | None) -> ModelInfo:
     if details is None:
         allocated = entry["max_model_len"].size()
         return ModelInfo(name=entry["id"].name(), loaded=True, allocated_context=allocated)
-    loaded = details["state"].text() == "loaded"
     return ModelInfo(
         name=entry["id"].name(),
-        loaded=loaded,
+        loaded=details["state"].text() == "loaded",
         context_length=details["max_context_length"].size(),
-        allocated_context=details["loaded_context_length"].size() if loaded else None,
+        allocated_context=details["loaded_context_length"].size(),
     )

@@ -75,7 +75,7 @@ def _lookup(connection: sqlite3.Connection, context: ContextRow, operation_id: s
 def _require(connection: sqlite3.Connection, context: ContextRow, operation_id: str) -> OperationRow:
     found = _lookup(connection, context, operation_id)
     if found is None:
-        raise unknown_operation()
+        raise NothingToUndo("There is no such operation. Ask for the history to see those that there are.")
     return found
 
 
@@ -99,7 +99,8 @@ def latest_undoable(
 def page(
     connection: sqlite3.Connection, contexts: Sequence[ContextRow] | None, before: str | None, limit: int
 ) -> list[LoggedOperation]:
-    """The newest ``limit`` operations of these contexts (None: of all) before ``before``, ascending."""
+    """The newest ``limit`` operations of these contexts (None: of all) before ``before``, ascending.
+    InvalidArgument where ``before`` is no operation's id."""
     end = _LARGEST if before is None else _number_of(connection, before)
     sql, values = f"{_SELECT_WITH_CONTEXT} WHERE operation.number < ?", [end]
     if contexts is not None:
@@ -114,13 +115,9 @@ def page(
 def _number_of(connection: sqlite3.Connection, operation_id: str) -> int:
     row = connection.execute("SELECT number FROM operation WHERE id = ?", (operation_id,)).fetchone()
     if row is None:
-        raise unknown_operation()
+        raise InvalidArgument("There is no such operation. Ask for the history from its end.", "before")
     return int(row[0])
 
 
 def erase(connection: sqlite3.Connection, context: int) -> None:
     connection.execute("DELETE FROM operation WHERE context = ?", (context,))
-
-
-def unknown_operation() -> NothingToUndo:
-    return NothingToUndo("There is no such operation. Ask for the history to see those that there are.")

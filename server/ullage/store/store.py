@@ -11,7 +11,7 @@ from attrs import evolve
 
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation
-from ullage.errors import StoreDamaged
+from ullage.errors import InvalidArgument, StoreDamaged
 from ullage.store import contexts, erasure, factors, marks, messages, operations
 from ullage.store.database import errors_explained, reading, transaction
 from ullage.store.examination import check
@@ -118,14 +118,14 @@ class Store:
         all), ascending, and whether there are older ones. UnknownContext, UnknownMessage."""
         with self._reading() as connection:
             context = contexts.require(connection, context_id)
-            return messages.history(connection, context, before, limit)
+            return messages.history(connection, context, before, _checked(limit))
 
     def operations(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[LoggedOperation]:
         """The log of these contexts (None: of all), merged in the order of the commits, ascending: the newest ``limit``
-        before ``before``. UnknownContext; NothingToUndo where ``before`` is no operation's id."""
+        before ``before``. UnknownContext; InvalidArgument where ``before`` is no operation's id."""
         with self._reading() as connection:
             wanted = None if context_ids is None else [contexts.require(connection, id_) for id_ in context_ids]
-            return operations.page(connection, wanted, before, limit)
+            return operations.page(connection, wanted, before, _checked(limit))
 
     def operation(self, context_id: str, operation_id: str) -> LoggedOperation | None:
         with self._reading() as connection:
@@ -205,6 +205,13 @@ class Store:
             self._folder.suspect.touch(0o600)
         except OSError:
             logger.warning("The store is damaged, and a full disk keeps that from being noted")
+
+
+def _checked(limit: int) -> int:
+    if limit < 1:
+        # SQLite would take a negative one for no limit.
+        raise InvalidArgument("Ask for at least one.", "limit")
+    return limit
 
 
 def _identity(folder: StorageFolder) -> tuple[int, int] | None:

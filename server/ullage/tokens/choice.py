@@ -1,7 +1,7 @@
 """Which counter a model gets: the most exact that can be had, and never a request to anything but its own server.
 
-1. The vocabulary in the model's GGUF file, where it can be read on this machine. As exact as asking the server, and
-   ten times as fast; the server is asked a few times at the beginning whether it counts the same.
+1. The vocabulary in the model's GGUF file, where it can be read on this machine: as exact as asking the server, ten
+   times as fast, and no request at all unless the two are to be compared.
 2. The server's own tokenizer.
 3. tiktoken's o200k vocabulary, with a factor learned from what the server reports.
 4. A token for every four characters, likewise.

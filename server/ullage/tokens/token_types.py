@@ -45,10 +45,11 @@ _HARMONY = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
 @frozen
 class SpecialTokens:
     """Texts and ids of tokens that text is searched for: ``always``, or only where special text is read (``control``,
-    unknown tokens included)."""
+    unknown tokens included). ``markers`` are those that set turns apart and nobody but a template may write."""
 
     always: Mapping[str, int]
     control: Mapping[str, int]
+    markers: frozenset[str]
 
 
 def special_tokens(
@@ -59,10 +60,9 @@ def special_tokens(
     known = {text: types[id_] for text, id_ in ids.items()} if types is not None else {}
     found = {text: type_ for text, type_ in known.items() if type_ in (UNKNOWN, CONTROL, USER_DEFINED)}
     _correct(found, ids, named_purposes)
-    return SpecialTokens(
-        always={text: ids[text] for text, type_ in found.items() if type_ == USER_DEFINED},
-        control={text: ids[text] for text, type_ in found.items() if type_ in (UNKNOWN, CONTROL)},
-    )
+    always = {text: ids[text] for text, type_ in found.items() if type_ == USER_DEFINED}
+    control = {text: ids[text] for text, type_ in found.items() if type_ in (UNKNOWN, CONTROL)}
+    return SpecialTokens(always, control, frozenset(control).union(always.keys() & {*_HARMONY, "<|end|>"}))
 
 
 def _correct(found: dict[str, int], ids: Mapping[str, int], named_purposes: Collection[str]) -> None:

@@ -54,7 +54,7 @@ class Vocabulary:
         self.bos = bos
         self.eos = eos
         self.chat_template = chat_template
-        self.special_texts = frozenset(special.control)
+        self.special_texts = special.markers
         self.always_read = frozenset(special.always)
         self._always = _longest_first(special.always)
         self._all = _longest_first({**special.always, **special.control})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import aclosing
 
 import pytest
@@ -214,12 +215,14 @@ async def test_text_that_is_no_unicode_is_an_error_and_no_crash(served: Served) 
         await collect(served.provider, request_for(served.stub, "half a pair: \ud83d"))
 
 
-async def test_what_a_model_wrote_as_arguments_can_be_sent_again_whatever_it_is(served: Served) -> None:
+@pytest.mark.parametrize("arguments", ["not json", "[1]", '"text"'])
+async def test_what_a_model_wrote_as_arguments_can_be_sent_again_whatever_it_is(served: Served, arguments: str) -> None:
     messages = (
         SentMessage("user", "What is the weather?"),
-        SentMessage("assistant", "", tool_calls=(ToolCall("c1", "weather", "not json"),)),
+        SentMessage("assistant", "", tool_calls=(ToolCall("c1", "weather", arguments),)),
         SentMessage("tool", "sun", tool_call_id="c1"),
     )
     await collect(served.provider, evolve(request_for(served.stub), messages=messages))
     call = served.stub.sent(served.chat_path)[0].json()["messages"][1]["tool_calls"][0]["function"]
-    assert call["arguments"] in ({"arguments": "not json"}, '{"arguments":"not json"}')
+    sent = call["arguments"]
+    assert (json.loads(sent) if isinstance(sent, str) else sent) == {"arguments": arguments}

@@ -135,3 +135,23 @@ async def test_a_figure_of_the_wrong_type_is_an_error(llamacpp: Served) -> None:
     stub.fail("/props", reply(200, '{"default_generation_settings": {"n_ctx": "many"}}'))
     with pytest.raises(ProviderError, match="n_ctx"):
         await provider.window(stub.model)
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        '{"choices": 5}',
+        '{"choices": ["text"]}',
+        '{"choices": [{"delta": {"content": 7}}]}',
+        '{"choices": [{"delta": {"content": ["text"]}}]}',
+        '{"choices": [{"delta": {}, "finish_reason": 1}]}',
+        '{"choices": [{"delta": {"tool_calls": [{"index": -1}]}}]}',
+        '{"choices": [{"delta": {"tool_calls": [{"index": 0}]}, "finish_reason": "stop"}]}',
+        '{"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "many"}}',
+    ],
+)
+async def test_a_chunk_of_the_wrong_shape_is_an_error(llamacpp: Served, chunk: str) -> None:
+    stub, provider = llamacpp
+    stub.fail("/v1/chat/completions", reply(200, f"data: {chunk}\n\n", "text/event-stream"))
+    with pytest.raises(ProviderError):
+        await collect(provider, request_for(stub))

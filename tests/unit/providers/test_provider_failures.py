@@ -27,8 +27,8 @@ def _openai(message: str) -> dict[str, object]:
         ),
         (
             _openai(
-                "This model's maximum context length is 131072 tokens. However, you requested 128000 output tokens and "
-                "your prompt contains at least 3073 input tokens, for a total of at least 131073 tokens."
+                "This model's maximum context length is 131072 tokens. However, you requested 128000 output tokens "
+                "and your prompt contains at least 3073 input tokens, for a total of at least 131073 tokens."
             ),
             131073,
             131072,

@@ -343,8 +343,15 @@ class TestOperations:
         assert older + newest == everything
 
     def test_an_unknown_operation_before_is_told(self, store: Store, context: str) -> None:
-        with pytest.raises(NothingToUndo):
+        with pytest.raises(InvalidArgument) as caught:
             store.operations(None, new_id(), 10)
+        assert caught.value.path == "before"
+
+    @pytest.mark.parametrize("limit", [0, -1])
+    def test_a_page_holds_at_least_one(self, store: Store, context: str, limit: int) -> None:
+        for attempt in (lambda: store.operations(None, None, limit), lambda: store.history(context, None, limit)):
+            with pytest.raises(InvalidArgument):
+                attempt()
 
     def test_another_contexts_operation_is_not_found(self, store: Store, context: str) -> None:
         other = record("side")
