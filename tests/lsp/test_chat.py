@@ -346,3 +346,15 @@ async def test_nothing_that_was_said_is_logged(tmp_path: Path) -> None:
         assert "xyzzy" not in str(failure.value)
         await client.shut_down()
         assert b"xyzzy" not in client.stderr
+
+
+async def test_an_append_is_answered_although_the_counting_server_went_away(tmp_path: Path) -> None:
+    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url)) as client:
+        context_id = await opened(client)
+        await say(client, context_id, "Hello.")
+        await server.stop()
+        [message] = await appended(client, context_id, "Are you still there?")
+        assert message["source"] in ("estimate", "tiktoken")
+        usage = (await client.request("context/status"))["usage"]
+        assert usage["source"] in ("estimate", "tiktoken")
+        assert await window_of(client, context_id) == ["Hello.", "I heard you.", "Are you still there?"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import count
 from typing import Any
 
 from attrs import Factory, define, evolve
@@ -64,6 +65,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = open_store(self.folder).store
         self.models: dict[str, Model] = {}
         self.log: list[Logged] = []
+        self.names = count()
 
     @initialize(prompt=maybe)
     def first_context(self, prompt: str | None) -> None:
@@ -71,7 +73,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(prompt=maybe)
     def create(self, prompt: str | None) -> None:
-        made = record(f"context {len(self.log)}", system_prompt=prompt)
+        made = record(f"context {next(self.names)}", system_prompt=prompt)
         opened = operation(made.id, "open")
         self.store.create(made, opened)
         self.models[made.id] = Model(made)
@@ -124,7 +126,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), name=texts, dormant=st.booleans())
     def change_record(self, data: st.DataObject, name: str, dormant: bool) -> None:
         model = self.chosen(data)
-        changed = evolve(model.record, name=f"{name} {len(self.log)}", model=name, dormant=dormant)
+        changed = evolve(model.record, name=f"{name} {next(self.names)}", model=name, dormant=dormant)
         self.commit(model, Commit(operation(model.record.id, "update"), record=changed))
         model.record = changed
 

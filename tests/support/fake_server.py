@@ -44,6 +44,7 @@ class FakeServer:
         self.uri = ""
         self.name = "main"
         self.refused = 0
+        self.taken = False
 
     def run(self) -> None:
         while True:
@@ -105,6 +106,7 @@ class FakeServer:
 
     def open(self, params: Json) -> Json:
         self.uri, self.name = params["workspaceUri"], params["name"]
+        self.taken = params.get("takeOver", False)
         return self.context()
 
     def page(self, params: Json) -> Json:
@@ -121,7 +123,7 @@ class FakeServer:
 
     def chat(self, params: Json, id_: int) -> Json:
         text, token = params.get("text"), params.get("partialResultToken")
-        if MODE == "busy" and not Path("taken").exists():
+        if MODE == "busy" and not self.taken:
             raise Refusal("contextBusy", "Another window writes this context.", reason="elsewhere", holder="editor")
         if text is not None:
             self.add("user", text)
@@ -138,6 +140,8 @@ class FakeServer:
             send({"method": "context/event", "params": event})
         for delta in DELTAS[: 1 if MODE == "endless" else None]:
             send({"method": "$/progress", "params": {"token": token, "value": {"delta": delta}}})
+        if MODE == "stubborn":
+            time.sleep(60)
         stop = self.stopped(id_) if MODE == "endless" else "stop"
         return self.result(stop)
 

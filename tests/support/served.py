@@ -38,7 +38,8 @@ def request_for(stub: StubModelServer, text: str = "Hello there") -> ChatRequest
 async def collect(provider: Provider, request: ChatRequest) -> tuple[str, list[Delta], Finished]:
     """The text, all deltas, and the end of an answer."""
     items = [item async for item in provider.chat(request)]
-    *deltas, finished = items
+    deltas = [item for item in items if isinstance(item, Delta)]
+    finished = items[-1]
     assert isinstance(finished, Finished)
-    assert all(isinstance(delta, Delta) for delta in deltas)
+    assert len(deltas) == len(items) - 1
     return "".join(delta.text for delta in deltas), deltas, finished

@@ -19,7 +19,7 @@ from ullage.cli.framing import Json, NotAFrame, framed, read_message
 SERVER_COMMAND = (sys.executable, "-P", "-m", "ullage", "serve")
 """-P: a folder that is being talked about must not lend the server its modules."""
 
-STOPPING_S = 6.0
+STOPPING_S = 2.0
 """From the request to shut down on; then the server is killed."""
 
 ENDING_S = 1.0
@@ -146,7 +146,7 @@ class Client:
         try:
             async with asyncio.timeout(STOPPING_S):
                 await self.request("shutdown")
-                pass
+                self.notify("exit")
                 await self._process.wait()
         except (TimeoutError, ServerGone, ServerError):
             self.kill()

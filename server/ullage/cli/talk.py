@@ -98,7 +98,7 @@ class Talk:
         """Say something, or have answered what waits; tells what comes and whether it was answered. Ctrl-C ends the
         answer and not the conversation. A server that dies is started anew; ServerGone where that fails too."""
         if text is None and self.waiting is not None:
-            text = self.waiting.unsent
+            pass
         try:
             result = await self._answer(text)
         except ServerError as error:

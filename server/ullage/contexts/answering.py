@@ -39,10 +39,11 @@ class AnswerOptions:
 
 @frozen
 class Prompt:
-    """What is sent, and its tokens as counted here; ``room`` is what the window leaves for the answer."""
+    """What is sent. ``tokens`` is the count, None where a rough one was enough; ``room`` is what the window leaves for
+    the answer at least, None where the window is not known."""
 
     groups: Groups
-    tokens: int
+    tokens: int | None
     room: int | None
 
 
@@ -103,11 +104,10 @@ class Answer:
             reasoning="".join(self.reasoning) or None,
         )
 
-    def was_cut(self, prompt: Prompt, *, exact: bool) -> bool:
-        """Whether the server evaluated clearly less than what it was sent, and did not say so."""
-        reported = self.finished.prompt_tokens if self.finished and self.finished.prompt_is_whole else None
-        share = SUSPECT_SHARE_EXACT if exact else SUSPECT_SHARE_ESTIMATED
-        return bool(reported) and (reported or 0) < prompt.tokens * share
+
+def was_cut(sent: int, reported: int, *, exact: bool) -> bool:
+    """Whether the server evaluated clearly less than the tokens that it was sent, and did not say so."""
+    return reported < sent * (SUSPECT_SHARE_EXACT if exact else SUSPECT_SHARE_ESTIMATED)
 
 
 async def stream_answer(

@@ -6,9 +6,9 @@ import asyncio
 import logging
 
 import attrs
-from attrs import define
+from attrs import Factory, define, field
 
-from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, stream_answer
+from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, stream_answer, was_cut
 from ullage.contexts.models import ActiveModel
 from ullage.contexts.room import Room
 from ullage.contexts.session import Session
@@ -36,6 +36,18 @@ RETRY_SHARE = 0.75
 
 
 @define(eq=False)
+class _Turn:
+    """What one turn is about; ``active`` is known once the model was found."""
+
+    session: Session
+    options: AnswerOptions
+    emit: Emit
+    tokens_before: int
+    answer: Answer = Factory(Answer)
+    active: ActiveModel = field(init=False)
+
+
+@define(eq=False)
 class Chats:
     sessions: Sessions
     room: Room
@@ -48,9 +60,10 @@ class Chats:
                 "This context is answering already. Wait for the answer, or cancel it.", reason="answering"
             )
         session.answering, session.answer = True, asyncio.current_task()
+        turn = _Turn(session, options, emit, session.counted.tokens if session.counted else 0)
         try:
             await self._ask(session, text)
-            return await self._answered(session, options, emit)
+            return await self._answered(turn)
         finally:
             session.answering, session.answer = False, None
             self.sessions.stale(session.id)
@@ -73,57 +86,51 @@ class Chats:
 
         await self.sessions.change(session, plan, then_cancel=True)
 
-    async def _answered(self, session: Session, options: AnswerOptions, emit: Emit) -> ChatResult:
-        active = await self.sessions.models.active(session.state.record)
-        before = (await self.sessions.counted(session, session.state)).tokens
-        answer, prompt = await self._streamed(session, active, options, emit)
+    async def _answered(self, turn: _Turn) -> ChatResult:
+        session, answer = turn.session, turn.answer
+        active = turn.active = await self.sessions.models.active(session.state.record)
+        prompt = await self._streamed(turn)
         message = answer.message(self.sessions.stamp.id(), self.sessions.stamp.now())
         await self.sessions.change(session, lambda state: self._keeping(state, active, message, answer))
-        await self._learn(session, active, answer, prompt)
-        usage = await self.sessions.usage(session, options.max_tokens)
-        session.growth.append(usage.tokens - session.tools_tokens - before)
+        await self._learn(turn, prompt)
+        usage = await self.sessions.usage(session, turn.options.max_tokens)
+        session.growth.append(usage.tokens - session.tools_tokens - turn.tokens_before)
         [shown] = await views(self.sessions, session.state, [message])
         return ChatResult(shown, usage, answer.timing, None, None, answer.stop_reason)
 
-    async def _streamed(
-        self, session: Session, active: ActiveModel, options: AnswerOptions, emit: Emit
-    ) -> tuple[Answer, Prompt]:
+    async def _streamed(self, turn: _Turn) -> Prompt:
         """Ask; where the server refuses the prompt as too long, make more room by a rule and ask once more."""
-        answer = Answer()
-        prompt = await self.room.prompt(session, active, options)
+        prompt = await self.room.prompt(turn.session, turn.active, turn.options)
         try:
-            await self._stream(active, prompt, options, answer, emit)
+            await self._stream(turn, prompt)
         except WindowExceeded as refusal:
-            if answer.first_token is not None:
+            if turn.answer.first_token is not None:
                 raise
             if refusal.limit:
-                self.sessions.models.learnt_limit(active, refusal.limit)
-            share = prompt.tokens / refusal.needed if refusal.needed else RETRY_SHARE
-            prompt = await self.room.prompt(session, active, options, shrink=min(share, 1.0))
-            await self._retry(active, prompt, options, answer, emit)
-        return answer, prompt
+                self.sessions.models.learnt_limit(turn.active, refusal.limit)
+            counted = await self.room.tokens(turn.session, prompt)
+            share = counted / refusal.needed if refusal.needed else RETRY_SHARE
+            prompt = await self.room.prompt(turn.session, turn.active, turn.options, shrink=min(share, 1.0))
+            await self._retry(turn, prompt)
+        return prompt
 
-    async def _stream(
-        self, active: ActiveModel, prompt: Prompt, options: AnswerOptions, answer: Answer, emit: Emit
-    ) -> None:
+    async def _stream(self, turn: _Turn, prompt: Prompt) -> None:
         try:
-            await stream_answer(active, prompt, options, answer, emit)
+            await stream_answer(turn.active, prompt, turn.options, turn.answer, turn.emit)
         except WindowExceeded:
             raise
         except (ProviderError, ProviderUnavailable):
-            self.sessions.models.forget(active)
+            self.sessions.models.forget(turn.active)
             raise
 
-    async def _retry(
-        self, active: ActiveModel, prompt: Prompt, options: AnswerOptions, answer: Answer, emit: Emit
-    ) -> None:
+    async def _retry(self, turn: _Turn, prompt: Prompt) -> None:
         try:
-            await self._stream(active, prompt, options, answer, emit)
+            await self._stream(turn, prompt)
         except WindowExceeded as refusal:
             raise ContextOverflow(
                 "The model server refuses the prompt as too long, also after the oldest turns left it. Clear the"
                 " conversation, or load the model with a larger context.",
-                needed=refusal.needed or prompt.tokens,
+                needed=refusal.needed,
                 limit=refusal.limit,
             ) from refusal
 
@@ -140,19 +147,22 @@ class Chats:
         change = WindowChange(added=ids)
         return Planned(Commit(operation, messages=(message,), appended=(message.id,), change=change, record=record))
 
-    async def _learn(self, session: Session, active: ActiveModel, answer: Answer, prompt: Prompt) -> None:
-        """Take the server's own figures into the statistics and into the counting of inexact models."""
-        session.last_timing = answer.timing
-        finished = answer.finished
+    async def _learn(self, turn: _Turn, prompt: Prompt) -> None:
+        """Take the server's own figures into the statistics, and hold them against what was counted."""
+        session, active, finished = turn.session, turn.active, turn.answer.finished
+        session.last_timing = turn.answer.timing
         if finished is None or not finished.prompt_tokens:
             return
         session.prompt_reused += finished.reused_tokens or 0
         session.prompt_evaluated += finished.prompt_tokens - (finished.reused_tokens or 0)
-        if answer.was_cut(prompt, exact=active.exact):
-            detail = {"sent": prompt.tokens, "evaluated": finished.prompt_tokens, "model": active.name}
+        if not finished.prompt_is_whole:
+            return
+        counted = await self.room.tokens(session, prompt)
+        if was_cut(counted, finished.prompt_tokens, exact=active.exact):
+            detail = {"sent": counted, "evaluated": finished.prompt_tokens, "model": active.name}
             self.sessions.tell("truncatedByServer", session, detail)
-        elif finished.prompt_is_whole:
-            await self.sessions.models.learn(active, reported=finished.prompt_tokens, counted=prompt.tokens)
+        else:
+            await self.sessions.models.learn(active, reported=finished.prompt_tokens, counted=counted)
 
 
 def _trailing_question(messages: tuple[Message, ...]) -> list[Message]:

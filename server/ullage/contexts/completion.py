@@ -109,6 +109,7 @@ class Completions:
         message = answer.message(self.sessions.stamp.id(), self.sessions.stamp.now())
         settings = self.sessions.settings().context
         reserved = reserved_tokens(active.limit, settings.reserve_output, options.max_tokens)
+        assert prompt.tokens is not None, "a foreign history is always counted"
         usage = measure(
             tokens=prompt.tokens,
             limit=active.limit,

@@ -14,21 +14,26 @@ from ullage.conversation.usage import CountSource
 from ullage.tokens.cache import CountCache
 from ullage.tokens.counter import PromptCounter
 from ullage.tokens.special_text import disarm
+from ullage.tokens.templated_counter import speaks_of_tools
 
 Groups: TypeAlias = tuple[SentGroup, ...]
+
+MOST_OVERHEAD = 64
+"""Tokens: more than any template puts around one message that calls no tool."""
 
 
 @frozen(eq=False)
 class CountedForm:
     """A form and its tokens, template included. ``upto`` is how many messages of the window it covers; ``last`` is the
-    share of the last group."""
+    share of the last group, None where the whole is not the sum of shares."""
 
     groups: Groups
     tokens: int
-    last: int
+    last: int | None
     upto: int
     epoch: int
     tokenizer: str
+    source: CountSource
 
 
 @define
@@ -53,12 +58,26 @@ class WindowCounter:
     async def count(self, conversation: Conversation, epoch: int = 0, known: CountedForm | None = None) -> CountedForm:
         """Count a window; where ``known`` counts the beginning of the same one, only what came after it."""
         messages = conversation.messages
-        if known is None or (known.epoch, known.tokenizer) != (epoch, self.counter.tokenizer):
+        if known is None or not self._continues(known, messages, epoch):
             return await self._count_anew(conversation, epoch)
         form: CountedForm | None = known
         while form is not None and form.upto < len(messages):
             form = await self._count_extended(form, messages[form.upto])
         return form or await self._count_anew(conversation, epoch)
+
+    def at_most(self, conversation: Conversation, epoch: int, known: CountedForm) -> tuple[Groups, int] | None:
+        """The form, and the most tokens that it can be, without counting: no token is shorter than a byte. None where
+        ``known`` does not count the beginning of the same window."""
+        messages = conversation.messages
+        if not self._continues(known, messages, epoch):
+            return None
+        groups: Groups | None = known.groups
+        for message in messages[known.upto :]:
+            groups = extend(groups, message, self.dialect) if groups is not None else None
+        if groups is None:
+            return None
+        contents = (self.dialect.disarm(message.content) for message in messages[known.upto :])
+        return groups, known.tokens + sum(len(text.encode()) + MOST_OVERHEAD for text in contents)
 
     async def each_adds(self, messages: Sequence[Message]) -> list[int]:
         """What each message adds to the prompt of those before it; the first brings what the template puts around
@@ -71,7 +90,7 @@ class WindowCounter:
 
     async def prompt(self, groups: Groups, tools: Sequence[ToolDefinition] = ()) -> int:
         """Tokens of the whole prompt."""
-        if tools or not self.counter.additive:
+        if tools or not self._adds_up(groups):
             return await self.counter.prompt([group.message for group in groups], tools)
         return sum(await self._pieces(groups)) + self.counter.frame
 
@@ -84,23 +103,32 @@ class WindowCounter:
             counts += await self._count_pieces([group], leading=message.role == "system")
         return counts
 
+    def _adds_up(self, groups: Groups) -> bool:
+        if self.counter.additive_with_tools:
+            return True
+        return self.counter.additive and not any(speaks_of_tools(group.message) for group in groups)
+
+    def _continues(self, known: CountedForm, messages: Sequence[Message], epoch: int) -> bool:
+        same = (known.epoch, known.tokenizer) == (epoch, self.counter.tokenizer)
+        return same and known.upto <= len(messages)
+
     async def _count_anew(self, conversation: Conversation, epoch: int) -> CountedForm:
         groups = self.form(conversation)
-        if self.counter.additive:
+        if self._adds_up(groups):
             pieces = await self._pieces(groups)
             total, last = sum(pieces) + self.counter.frame, pieces[-1] if pieces else 0
         else:
-            total, last = await self.prompt(groups), 0
-        return CountedForm(groups, total, last, len(conversation.messages), epoch, self.counter.tokenizer)
+            total, last = await self.prompt(groups), None
+        return CountedForm(groups, total, last, len(conversation.messages), epoch, self.counter.tokenizer, self.source)
 
     async def _count_extended(self, form: CountedForm, message: Message) -> CountedForm | None:
-        groups = extend(form.groups, message, self.dialect) if self.counter.additive else None
-        if groups is None:
+        groups = extend(form.groups, message, self.dialect) if form.last is not None else None
+        if groups is None or form.last is None:
             return None
         [last] = await self._count_pieces(groups[-1:], leading=len(groups) == 1)
         merged = len(groups) == len(form.groups)
         total = form.tokens + last - (form.last if merged else 0)
-        return CountedForm(groups, total, last, form.upto + 1, form.epoch, form.tokenizer)
+        return CountedForm(groups, total, last, form.upto + 1, form.epoch, form.tokenizer, form.source)
 
     async def _pieces(self, groups: Groups) -> list[int]:
         if not groups:

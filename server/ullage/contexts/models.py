@@ -22,8 +22,10 @@ from ullage.tokens.counter import PromptCounter
 
 logger = logging.getLogger(__name__)
 
-WINDOW_TRUSTED_S = 10.0
-"""How long an answer about the allocated window is taken as current before it is asked for again."""
+WINDOW_FRESH_S = 10.0
+WINDOW_KEPT_S = 600.0
+"""How long a server's answer about its window is taken as current, and how long it may still be used while it is being
+renewed. A server that was restarted with a smaller window in between refuses the prompt, and tells it then."""
 
 
 class ChooseCounter(Protocol):
@@ -57,6 +59,7 @@ class ActiveModel:
     planned: int | None = None
     window: int | None = None
     asked_at: float = float("-inf")
+    asking: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -142,11 +145,26 @@ class Models:
         ]
 
     async def limit(self, active: ActiveModel) -> int | None:
-        """The window in tokens, asked for again when the last answer is old."""
-        if time.monotonic() - active.asked_at > WINDOW_TRUSTED_S:
-            active.window = await active.provider.window(active.name)
-            active.asked_at = time.monotonic()
+        """The window in tokens. An answer that is not fresh any more is renewed behind the back of who asks, since a
+        person waits for the first token; one that is old, or was never had, is waited for."""
+        age = time.monotonic() - active.asked_at
+        if age > WINDOW_KEPT_S:
+            await self._ask_window(active)
+        elif age > WINDOW_FRESH_S and active.asking is None:
+            active.asking = asyncio.create_task(self._ask_quietly(active))
         return active.limit
+
+    async def _ask_window(self, active: ActiveModel) -> None:
+        active.window = await active.provider.window(active.name)
+        active.asked_at = time.monotonic()
+
+    async def _ask_quietly(self, active: ActiveModel) -> None:
+        try:
+            await self._ask_window(active)
+        except UllageError as error:
+            logger.info("The window of %s could not be asked for: %s", active.key, error.kind)
+        finally:
+            active.asking = None
 
     def learnt_limit(self, active: ActiveModel, limit: int) -> None:
         """A refusal told the window."""
@@ -239,10 +257,7 @@ class Models:
         if planned is None and provider.sizes_by_request:
             planned = _planned_size(self.settings(), info)
         active = ActiveModel(provider, info, counter, calibration, planned)
-        try:
-            await self.limit(active)
-        except UllageError as error:
-            logger.info("The window of %s could not be asked for: %s", key, error.kind)
+        await self._ask_quietly(active)
         self._active[provider.name, info.name] = active
         return active
 

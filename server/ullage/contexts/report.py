@@ -105,8 +105,7 @@ class Reports:
         messages = list(session.state.messages)
         if record.system_prompt:
             messages.append(Message("", "system", record.system_prompt, record.created_at))
-        counter = self.sessions.counter(record)
-        counts = await counter.alone(messages)
+        counts, _ = await self.sessions.alone(session.state, messages)
 
         def total(role: str) -> int:
             return sum(tokens for m, tokens in zip(messages, counts, strict=True) if _role(m) == role)

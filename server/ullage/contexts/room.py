@@ -32,6 +32,8 @@ class Room:
         Raises ContextOverflow where what must stay is too much.
         """
         limit = await self.sessions.models.limit(active)
+        if shrink is None and (prompt := self._roughly(session, options, limit)) is not None:
+            return prompt
         form = await self.sessions.counted(session, session.state)
         tools_tokens = await self._tools_tokens(session, form.groups, options.tools)
         tokens = form.tokens + tools_tokens
@@ -45,6 +47,29 @@ class Room:
         form = await self.sessions.counted(session, session.state)
         tokens = form.tokens + tools_tokens
         return Prompt(form.groups, tokens, max(limit - tokens, 1))
+
+    async def tokens(self, session: Session, prompt: Prompt) -> int:
+        """The tokens of a prompt, counted now where a rough count was enough before."""
+        if prompt.tokens is not None:
+            return prompt.tokens
+        counter = self.sessions.counter(session.state.record)
+        return await counter.prompt(prompt.groups) + session.tools_tokens
+
+    def _roughly(self, session: Session, options: AnswerOptions, limit: int | None) -> Prompt | None:
+        """A person waits for the first token, and an exact count may be a request to the server. While the most that
+        the prompt can be leaves half of the window, it is counted afterwards. None where that is not so."""
+        state = session.state
+        if limit is None or session.counted is None or options.tools != session.tools:
+            return None
+        counter = self.sessions.counter(state.record)
+        bound = counter.at_most(state.conversation, state.epoch, session.counted)
+        if bound is None:
+            return None
+        groups, most = bound
+        reserved = reserved_tokens(limit, self.sessions.settings().context.reserve_output, options.max_tokens)
+        if most + session.tools_tokens > usable_tokens(limit, reserved) // 2:
+            return None
+        return Prompt(groups, None, limit - most - session.tools_tokens)
 
     async def _trim(self, session: Session, usable: int, tools_tokens: int, limit: int) -> None:
         """Let as few of the oldest turns leave as bring the window down to the target."""

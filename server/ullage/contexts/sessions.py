@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import Factory, define
 
@@ -16,8 +16,9 @@ from ullage.contexts.stamp import Stamp
 from ullage.contexts.state import ContextState, Planned, after
 from ullage.contexts.store_thread import StoreThread
 from ullage.conversation.ids import is_ulid
+from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation, OperationKind, Origin
-from ullage.conversation.usage import Usage, measure, reserved_tokens
+from ullage.conversation.usage import CountSource, Usage, measure, reserved_tokens
 from ullage.errors import UllageError, UnknownContext
 from ullage.events import Event, EventBus, EventKind, StatusStale
 from ullage.settings import Settings
@@ -98,15 +99,29 @@ class Sessions:
             limit=limit,
             reserved=reserved_tokens(limit, context.reserve_output, max_tokens),
             messages=len(state.messages),
-            source=self.counter(state.record).source,
+            source=form.source,
             growth=tuple(session.growth),
             threshold=context.compression.threshold,
         )
 
     async def counted(self, session: Session, state: ContextState) -> CountedForm:
-        form = await self.counter(state.record).count(state.conversation, state.epoch, session.counted)
+        """The window's form, counted. A server that should count and does not answer is no reason to fail: what needs
+        no server counts then, and says so."""
+        try:
+            form = await self.counter(state.record).count(state.conversation, state.epoch, session.counted)
+        except UllageError:
+            form = await self.counter_of(None).count(state.conversation, state.epoch, session.counted)
         session.counted = form
         return form
+
+    async def alone(self, state: ContextState, messages: Sequence[Message]) -> tuple[list[int], CountSource]:
+        """What each message costs by itself; the same holds of servers that do not answer."""
+        counter = self.counter(state.record)
+        try:
+            return await counter.alone(messages), counter.source
+        except UllageError:
+            counter = self.counter_of(None)
+            return await counter.alone(messages), counter.source
 
     def counter(self, record: ContextRecord) -> WindowCounter:
         """For the context's model as far as it is known by now, else by a rule that needs no model."""

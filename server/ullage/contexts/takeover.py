@@ -9,7 +9,7 @@ from attrs import define
 from ullage.contexts.sessions import Sessions, cancelled_and_settled
 
 POLL_S = 0.25
-"""Four looks a second, each a single ``stat`` and none while nothing is held, keep the promise of letting go within one."""
+"""Four looks a second keep the promise of letting go within one; each is a single ``stat``, or nothing at all."""
 
 
 @define(eq=False)

@@ -30,9 +30,8 @@ def view(message: Message, tokens: int, source: CountSource, pinned: Collection[
 
 async def views(sessions: Sessions, state: ContextState, messages: Sequence[Message]) -> list[MessageView]:
     """Each message with its own cost, counted for the context's model."""
-    counter = sessions.counter(state.record)
-    counts = await counter.alone(messages)
-    return [view(m, tokens, counter.source, state.pinned) for m, tokens in zip(messages, counts, strict=True)]
+    counts, source = await sessions.alone(state, messages)
+    return [view(m, tokens, source, state.pinned) for m, tokens in zip(messages, counts, strict=True)]
 
 
 def grouped(number: int) -> str:

@@ -2,8 +2,8 @@
 
 PROTOCOL.md is produced from this module. Params are strict: a wrong type, a ``null`` where none is said, or a figure
 out of its bounds is refused with the path of the field; unknown extra fields are ignored. A field with a default may be
-left out. Result values are those of `ullage.contexts.values` and `ullage.conversation`; envelopes that only a reply has are
-defined here.
+left out. Result values are those of `ullage.contexts.values` and `ullage.conversation`; envelopes that only a reply has
+are defined here.
 """
 
 from __future__ import annotations

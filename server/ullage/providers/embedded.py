@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ullage.conversation.messages import SentMessage, ToolDefinition
 from ullage.errors import ModelUnavailable, ProviderError, ProviderUnavailable, WindowExceeded
@@ -24,7 +24,8 @@ CRASH_NOTICE_S = 0.5
 
 @frozen
 class EmbeddedOptions:
-    """``model`` None: SmolLM2 where it is installed. ``context_size`` 0: the model's own. ``threads`` 0: half of the
+    """``model`` None: SmolLM2 where it is installed. ``context_size`` 0: the model's own; what goes beyond that takes
+    memory and is never used. ``threads`` 0: half of the
     processors."""
 
     model: Path | None = None
@@ -41,7 +42,6 @@ class EmbeddedProvider:
         self._file = options.model or bundled_model()
         self._engine: EngineProcess | None = None
         self._server: LlamaCppProvider | None = None
-        self._starting = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -65,8 +65,7 @@ class EmbeddedProvider:
         return True
 
     def planned_window(self, model: str) -> int | None:  # noqa: ARG002  # there is one model
-        size = self._options.context_size if self._engine is None else self._engine.order.context_size
-        return size or None
+        return self._options.context_size or None
 
     async def probe(self) -> bool:
         """Whether engine and model are installed; nothing is started for that."""
@@ -132,29 +131,16 @@ class EmbeddedProvider:
 
     async def _started(self, model: str) -> tuple[EngineProcess, LlamaCppProvider]:
         file = self._usable_file(model)
-        async with self._starting:
-            if self._engine is None:
-                options = self._options
-                order = EngineOrder(str(file), file.stem, options.context_size, options.cache_type, options.threads)
-                self._engine = EngineProcess(order)
-            listening = await self._engine.listening()
-            if self._server is None or self._server.address != listening.url:
-                self._server = await self._connected(self._engine, model)
-            return self._engine, self._server
-
-    async def _connected(self, engine: EngineProcess, model: str) -> LlamaCppProvider:
-        """The server of an engine that has just started. What was asked for beyond the model's own length takes memory
-        and is never used: then the engine is started once more with that length."""
-        if self._server is not None:
-            await self._server.close()
-        server = _server_at(await engine.listening(), model)
-        window = await server.window(model)
-        if window is not None and window < engine.order.context_size:
-            await server.close()
-            await engine.close()
-            engine.order = evolve(engine.order, context_size=window)
-            server = _server_at(await engine.listening(), model)
-        return server
+        if self._engine is None:
+            options = self._options
+            order = EngineOrder(str(file), file.stem, options.context_size, options.cache_type, options.threads)
+            self._engine = EngineProcess(order)
+        listening = await self._engine.listening()
+        if self._server is None or self._server.address != listening.url:
+            former, self._server = self._server, _server_at(listening, model)
+            if former is not None:
+                await former.close()
+        return self._engine, self._server
 
     def _usable_file(self, model: str) -> Path:
         """The model's file, looked at before an engine is started for it."""

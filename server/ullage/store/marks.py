@@ -31,6 +31,8 @@ def marked(connection: sqlite3.Connection, context: ContextRow, mark: Mark) -> f
 
 def add(connection: sqlite3.Connection, context: ContextRow, mark: Mark, ids: Collection[str]) -> ContextRow:
     """Marking twice is marking once. UnknownMessage."""
+    if not ids:
+        return context
     sql = f"INSERT OR IGNORE INTO {mark} (context, message) VALUES (?, ?)"  # noqa: S608  # one of MARKS
     changed = _changed(connection, context, sql, ids)
     return _with_digest(context, mark, digests_added(_digest(context, mark), marks_digest(changed)))
@@ -38,6 +40,8 @@ def add(connection: sqlite3.Connection, context: ContextRow, mark: Mark, ids: Co
 
 def remove(connection: sqlite3.Connection, context: ContextRow, mark: Mark, ids: Collection[str]) -> ContextRow:
     """UnknownMessage."""
+    if not ids:
+        return context
     sql = f"DELETE FROM {mark} WHERE context = ? AND message = ?"  # noqa: S608  # one of MARKS
     changed = _changed(connection, context, sql, ids)
     return _with_digest(context, mark, digests_added(_digest(context, mark), -marks_digest(changed)))

@@ -25,6 +25,8 @@ _DIGEST_MASK = (1 << 32) - 1
 
 Row = tuple[Any, ...]
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @frozen
 class ContextRow:
@@ -174,7 +176,3 @@ def _change_from_text(text: str | None) -> WindowChange | None:
     if text is None:
         return None
     return WindowChange(**{name: tuple(value) for name, value in json.loads(text).items()})
-
-
-def _json(value: Sequence[object] | dict[str, object]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -29,6 +29,11 @@ class PromptCounter(Protocol):
         """Whether a prompt without tool definitions is the sum of its pieces and ``frame``."""
 
     @property
+    def additive_with_tools(self) -> bool:
+        """Whether that holds too where tool calls and results are among the messages: a server puts them into a
+        template that knows no tools in a way of its own."""
+
+    @property
     def frame(self) -> int:
         """Tokens that the template puts around all messages: the generation prompt, and the BOS token if no piece
         holds it."""
@@ -69,6 +74,10 @@ class ScaledCounter:
     @property
     def additive(self) -> bool:
         return self.inner.additive
+
+    @property
+    def additive_with_tools(self) -> bool:
+        return self.inner.additive_with_tools
 
     @property
     def frame(self) -> int:

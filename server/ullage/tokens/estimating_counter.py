@@ -41,6 +41,10 @@ class EstimatingCounter:
         return self.remote is None
 
     @property
+    def additive_with_tools(self) -> bool:
+        return self.additive
+
+    @property
     def frame(self) -> int:
         return self.calibration.apply(overhead.FRAME)
 

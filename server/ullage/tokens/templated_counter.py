@@ -52,6 +52,10 @@ class TemplatedCounter:
         return f"{self.tokenizer_name}:{self.template.digest}:{self.calibration.factor:g}"
 
     @property
+    def additive_with_tools(self) -> bool:
+        return self.additive and self.template.accepts_tools
+
+    @property
     def frame(self) -> int:
         return self.calibration.apply(self.frame_tokens)
 
@@ -63,6 +67,8 @@ class TemplatedCounter:
         return await self.counts.count(texts)
 
     async def pieces(self, messages: Sequence[SentMessage], *, leading: bool) -> list[int]:
+        if not self.template.accepts_tools and any(map(speaks_of_tools, messages)):
+            return await self._rough_pieces(messages)
         try:
             texts = [self.template.piece(m, leading=leading and n == 0) for n, m in enumerate(messages)]
         except ChatTemplateError:
@@ -70,21 +76,19 @@ class TemplatedCounter:
         return [self.calibration.apply(tokens) for tokens in await self.counts.count(texts, rendered=True)]
 
     async def prompt(self, messages: Sequence[SentMessage], tools: Sequence[ToolDefinition] = ()) -> int:
-        if self.source == "provider" or (tools and not self.template.accepts_tools):
+        foreign = not self.template.accepts_tools and (bool(tools) or any(map(speaks_of_tools, messages)))
+        if self.source == "provider" or foreign:
             tokens = await self._remote_prompt(messages, tools)
             if tokens is not None:
                 return tokens
-        known_tools = tools if self.template.accepts_tools else ()
+        if foreign:
+            return await self._rough_prompt(messages, tools)
         try:
-            text = self.template.render(messages, known_tools)
+            text = self.template.render(messages, tools)
         except ChatTemplateError:
-            tokens = sum(await self._rough_pieces(messages)) + self.frame_tokens
-        else:
-            [tokens] = await self.counts.count([text], rendered=True)
-            tokens += bool(self.bos) and not text.startswith(self.bos)
-        if len(known_tools) < len(tools):
-            tokens += sum(await self.counts.count(overhead.tool_texts(tools))) + overhead.tools_overhead(tools)
-        return self.calibration.apply(tokens)
+            return await self._rough_prompt(messages, tools)
+        [tokens] = await self.counts.count([text], rendered=True)
+        return self.calibration.apply(tokens + (bool(self.bos) and not text.startswith(self.bos)))
 
     def calibrated(self, calibration: Calibration) -> TemplatedCounter:
         return self if self.source != "estimate" else attrs.evolve(self, calibration=calibration)
@@ -92,12 +96,21 @@ class TemplatedCounter:
     async def _remote_prompt(self, messages: Sequence[SentMessage], tools: Sequence[ToolDefinition]) -> int | None:
         return await self.remote.count_prompt(self.model, messages, tools) if self.remote is not None else None
 
+    async def _rough_prompt(self, messages: Sequence[SentMessage], tools: Sequence[ToolDefinition]) -> int:
+        """Where neither template nor server can say."""
+        definitions = sum(await self.counts.count(overhead.tool_texts(tools))) + overhead.tools_overhead(tools)
+        return self.calibration.apply(sum(await self._rough_pieces(messages)) + self.frame_tokens + definitions)
+
     async def _rough_pieces(self, messages: Sequence[SentMessage]) -> list[int]:
-        """For messages that the template refuses, which the server will refuse too."""
+        """Texts and a documented overhead, for messages that the template refuses or leaves out."""
         return [
             sum(await self.counts.count(overhead.message_texts(message))) + overhead.message_overhead(message)
             for message in messages
         ]
+
+
+def speaks_of_tools(message: SentMessage) -> bool:
+    return message.role == "tool" or bool(message.tool_calls)
 
 
 def vocabulary_counter(

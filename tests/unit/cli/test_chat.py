@@ -62,6 +62,12 @@ def test_a_busy_context_offers_to_take_over_and_keeps_the_question(tmp_path: Pat
     assert "The question is kept" in done.stderr
 
 
+def test_a_question_that_was_refused_is_said_again_once_the_context_is_taken_over(tmp_path: Path) -> None:
+    done = piped("busy", "What is a quay?\n/context take-over\n\n/context messages\n", tmp_path)
+    assert done.stdout.startswith(f"This window writes the context now.\n{ANSWER}\n")
+    assert "What is a quay?" in done.stdout
+
+
 def test_what_left_the_window_is_told_before_the_answer(tmp_path: Path) -> None:
     assert (
         "3 oldest turns left the window to make room: 1,003 → 467 tokens."
@@ -135,6 +141,17 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(terminal: pexpect.spawn
     terminal.expect("> ")
     terminal.sendline("/context")
     terminal.expect("Compression")
+
+
+@pytest.mark.parametrize("terminal", ["stubborn"], indirect=True)
+def test_a_second_ctrl_c_does_not_wait_for_a_server_that_goes_on(terminal: pexpect.spawn[str]) -> None:
+    terminal.sendline("What is a quay?")
+    terminal.expect("A quay ")
+    terminal.sendintr()
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    terminal.wait()
+    assert terminal.exitstatus == 130
 
 
 @pytest.mark.parametrize("terminal", ["normal"], indirect=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -117,3 +119,9 @@ async def test_the_embedded_engine_comes_last_and_is_not_started(
 
 def test_each_kind_is_named_once() -> None:
     assert provider_names(build(_settings(), NO_ENGINE)) == ("ollama", "llamacpp", "openai", "embedded")
+
+
+def test_heavy_libraries_wait_for_the_first_request() -> None:
+    heavy = "{'httpx', 'httpx_sse', 'ollama', 'xllamacpp'}"
+    code = f"import sys, ullage.providers.discovery; sys.exit(', '.join({heavy} & set(sys.modules)) or None)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).stderr == b""

@@ -46,8 +46,8 @@ def _openai(message: str) -> dict[str, object]:
         ({"message": "The decoder prompt (length 5000) is longer than the maximum model length of 4096."}, 5000, 4096),
         (
             {
-                "error": "Trying to keep the first 10136 tokens when context the overflows. However, the model is loaded "
-                "with context length of only 7866 tokens, which is not enough."
+                "error": "Trying to keep the first 10136 tokens when context the overflows. However, the model is "
+                "loaded with context length of only 7866 tokens, which is not enough."
             },
             10136,
             7866,

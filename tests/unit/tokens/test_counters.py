@@ -218,3 +218,16 @@ async def test_a_template_that_is_not_additive_is_rendered_whole(model_file: Pat
     counter: PromptCounter = await choose_counter(None, "m", model_file=model_file, chat_template=numbered)
     assert (counter.source, counter.additive) == ("vocabulary", False)
     assert await counter.prompt([USER]) == len("user\n123456781\nassistant\n") + 3
+
+
+@pytest.mark.parametrize("source", [CHATML, "{{ bos_token }}" + CHATML])
+async def test_the_bos_token_is_counted_once_whether_or_not_the_template_writes_it(tmp_path: Path, source: str) -> None:
+    special = {**SPECIAL, "<s>": 3}
+    metadata = byte_level_vocabulary((), pre="smollm", special=special)
+    bos = len(metadata["tokenizer.ggml.tokens"]) - 1
+    metadata |= {"tokenizer.ggml.bos_token_id": bos, "tokenizer.ggml.add_bos_token": True}
+    file = write_gguf(tmp_path / "model.gguf", metadata)
+    counter = await choose_counter(None, "m", model_file=file, chat_template=source)
+    expected = len("user\n12345678\nassistant\n") + 3 + 1
+    assert await counter.prompt([USER]) == expected
+    assert sum(await counter.pieces([USER], leading=True)) + counter.frame == expected

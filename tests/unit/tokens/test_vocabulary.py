@@ -168,3 +168,8 @@ def test_damage_is_told_as_such(make: Any, changes: dict[str, Any]) -> None:
 def test_merges_that_say_nothing_are_passed_over(make: Any) -> None:
     vocabulary = make(**{"tokenizer.ggml.merges": Typed(STRING, ["", " ", "ab", "t h", b"\xff \xff"])}, words=("th",))
     assert vocabulary.count("th") == 1
+
+
+def test_of_two_merges_that_make_the_same_the_first_counts(make: Any) -> None:
+    vocabulary = make(("ab", "bc"), **{"tokenizer.ggml.merges": Typed(STRING, ["a b", "b c", "a b"])})
+    assert vocabulary.encode("abc") == vocabulary.encode("ab") + vocabulary.encode("c")
