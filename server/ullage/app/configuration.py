@@ -54,25 +54,36 @@ def user_file() -> Path:
 def read_user_file(path: Path) -> tuple[dict[str, Any], tuple[Problem, ...]]:
     """The settings tree of a YAML file; none where there is no file. What can't be read is a problem, not an error."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+        return _parsed(path), ()
     except FileNotFoundError:
         return {}, ()
     except OSError:
-        return {}, (Problem(path.name, "user file", "the file can't be read; its settings are not in force"),)
+        reason = "the file can't be read"
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, _NoSettings) else "the file is not valid YAML"
+    return {}, (Problem(path.name, "user file", f"{reason}; its settings are not in force"),)
+
+
+class _NoSettings(ValueError):
+    """The file can be read, but is no tree of settings."""
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
-        return {}, (Problem(path.name, "user file", "the file is over 1 MiB; its settings are not in force"),)
+        raise _NoSettings("the file is over 1 MiB")
     import yaml  # noqa: PLC0415  # start-up: only where there is a file
 
     try:
         tree = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return {}, (Problem(path.name, "user file", "the file is not valid YAML; its settings are not in force"),)
+    except yaml.YAMLError as error:
+        raise ValueError from error
     if tree is None:
-        return {}, ()
+        return {}
     if not isinstance(tree, dict):
-        return {}, (Problem(path.name, "user file", "the file must hold a table of settings"),)
-    return {str(key): value for key, value in tree.items()}, ()
+        raise _NoSettings("the file must hold a table of settings")
+    return {str(key): value for key, value in tree.items()}
 
 
 def _tree(value: object) -> dict[str, Any]:

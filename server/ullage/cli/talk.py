@@ -17,6 +17,7 @@ from ullage.cli.framing import Json
 from ullage.cli.terminal import Terminal
 
 RETRY_HINT = "The question is kept: an empty line asks it again."
+STOPPING_NOTICE_S = 0.5
 TAKE_OVER_HINT = "`/context take-over` takes it from there, as `ullage chat --take-over` does at the start."
 
 
@@ -98,7 +99,7 @@ class Talk:
         """Say something, or have answered what waits; tells what comes and whether it was answered. Ctrl-C ends the
         answer and not the conversation. A server that dies is started anew; ServerGone where that fails too."""
         if text is None and self.waiting is not None:
-            pass
+            text = self.waiting.unsent
         try:
             result = await self._answer(text)
         except ServerError as error:
@@ -123,9 +124,26 @@ class Talk:
         stop_listening = self._client.listen("$/progress", lambda progress: self._show(token, progress))
         try:
             call = self._client.call("context/chat", params | ({} if text is None else {"text": text}))
-            return await _even_if_cancelled(call)
+            return await self._even_if_interrupted(call)
         finally:
             stop_listening()
+
+    async def _even_if_interrupted(self, call: Call) -> Json:
+        """The answer as far as it came, where the person stopped it."""
+        try:
+            result: Json = await call.answer()
+        except asyncio.CancelledError:
+            call.cancel()
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            try:
+                async with asyncio.timeout(STOPPING_NOTICE_S):
+                    result = await call.answer()
+            except TimeoutError:
+                self.terminal.aside("The server is slow to stop. Ctrl-C again leaves.")
+                result = await call.answer()
+        return result
 
     def _show(self, token: str, progress: Json) -> None:
         if progress.get("token") == token:
@@ -169,16 +187,3 @@ class Talk:
         if self.waiting is not None:
             page = await self.about_this("context/messages", limit=1)
             self.terminal.aside(f"Not answered yet: “{one_line(page['messages'][-1]['content'])}”. {RETRY_HINT}")
-
-
-async def _even_if_cancelled(call: Call) -> Json:
-    """The answer as far as it came, where the person stopped it. A second Ctrl-C is not waited out."""
-    try:
-        result: Json = await call.answer()
-    except asyncio.CancelledError:
-        call.cancel()
-        task = asyncio.current_task()
-        assert task is not None
-        task.uncancel()
-        result = await call.answer()
-    return result

@@ -92,6 +92,7 @@ class Chats:
         prompt = await self._streamed(turn)
         message = answer.message(self.sessions.stamp.id(), self.sessions.stamp.now())
         await self.sessions.change(session, lambda state: self._keeping(state, active, message, answer))
+        self.sessions.models.renew_window(active)
         await self._learn(turn, prompt)
         usage = await self.sessions.usage(session, turn.options.max_tokens)
         session.growth.append(usage.tokens - session.tools_tokens - turn.tokens_before)

@@ -166,6 +166,11 @@ class Models:
         finally:
             active.asking = None
 
+    def renew_window(self, active: ActiveModel) -> None:
+        """Ask again behind everybody's back, for a server that has allocated its window only now."""
+        if active.window is None and active.asking is None:
+            active.asking = asyncio.create_task(self._ask_quietly(active))
+
     def learnt_limit(self, active: ActiveModel, limit: int) -> None:
         """A refusal told the window."""
         active.window, active.asked_at = limit, time.monotonic()
@@ -177,8 +182,8 @@ class Models:
             if reported != counted:
                 await self._recount(active)
             return
-        raw = round(counted / active.calibration.factor / self._multiplier(active))
-        calibration = active.calibration.observed(reported, raw)
+        multiplier = self.settings().tokens.multiplier(active.name)  # the person's own margin is not to be unlearnt
+        calibration = active.calibration.observed(reported, round(counted / multiplier))
         if calibration != active.calibration:
             active.calibration = calibration
             active.counter = active.counter.calibrated(calibration)
@@ -245,9 +250,6 @@ class Models:
     async def _recount(self, active: ActiveModel) -> None:
         logger.warning("%s counts otherwise than the model's own vocabulary; the two are compared.", active.key)
         active.counter = await self.choose_counter(active.provider, active.name, active.calibration, verified=True)
-
-    def _multiplier(self, active: ActiveModel) -> float:
-        return self.settings().tokens.multiplier(active.name)
 
     async def _activate(self, provider: Provider, info: ModelInfo) -> ActiveModel:
         key = f"{provider.name}/{info.name}"

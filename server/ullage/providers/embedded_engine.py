@@ -32,8 +32,9 @@ def main() -> None:
         else:
             answer = {"address": server.listening_address}
         answers.write(json.dumps(answer) + "\n")
-    _wait_for_the_end_of_input()
-    os._exit(0)  # at once, whatever the engine is doing: it holds nothing that needs tidying
+    if "address" in answer:
+        _wait_for_the_end_of_input()
+        os._exit(0)  # at once, whatever the engine is doing; after a failure its last words are printed first
 
 
 def start(order: dict[str, Any]) -> Any:

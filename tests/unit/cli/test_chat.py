@@ -148,6 +148,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_server_that_goes_on(terminal: pexpe
     terminal.sendline("What is a quay?")
     terminal.expect("A quay ")
     terminal.sendintr()
+    terminal.expect("Ctrl-C again leaves")
     terminal.sendintr()
     terminal.expect(pexpect.EOF)
     terminal.wait()
