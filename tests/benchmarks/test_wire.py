@@ -2,81 +2,45 @@
 
 from __future__ import annotations
 
-import json
+import os
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from support.measuring import BlockingClient, told
 from support.raw_client import frame
+from support.ullage_server import COMMAND, NOBODY, using
 
 pytestmark = pytest.mark.bench
 
 SUPPORT = Path(__file__).parent.parent / "support"
-OURS = (sys.executable, str(SUPPORT / "toy_server.py"))
-STOCK = (sys.executable, str(SUPPORT / "stock_server.py"))
-EMPTY = (*STOCK, "empty")
-
-
-class BlockingClient:
-    """As little client as possible, so that the server's time is what is measured."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self.id = 0
-
-    def request(self, method: str, params: dict[str, Any]) -> Any:
-        self.id += 1
-        self.send(frame({"jsonrpc": "2.0", "id": self.id, "method": method, "params": params}))
-        answer = json.loads(self.read())
-        while answer.get("id") != self.id:  # a notification
-            answer = json.loads(self.read())
-        return answer
-
-    def send(self, data: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
-
-    def read(self) -> bytes:
-        assert self.process.stdout is not None
-        length = 0
-        while line := self.process.stdout.readline().strip():
-            if line.startswith(b"Content-Length"):
-                length = int(line.split(b":")[1])
-        return self.process.stdout.read(length)
-
-    def initialize(self) -> None:
-        self.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
-        self.send(frame({"jsonrpc": "2.0", "method": "initialized", "params": {}}))
-
-
-@contextmanager
-def spawned(command: tuple[str, ...]) -> Iterator[BlockingClient]:
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    with process:
-        try:
-            yield BlockingClient(process)
-        finally:
-            process.kill()
+OURS = [sys.executable, str(SUPPORT / "toy_server.py")]
+STOCK = [sys.executable, str(SUPPORT / "stock_server.py")]
+EMPTY = [*STOCK, "empty"]
 
 
 def echo_ms(client: BlockingClient, text: str) -> float:
     begun = time.perf_counter()
     answer = client.request("toy/echo", {"value": {"text": text}})
     taken = time.perf_counter() - begun
-    assert answer["result"]
+    assert answer
+    return taken * 1000
+
+
+def count_ms(client: BlockingClient) -> float:
+    """A small request of the real server's own."""
+    begun = time.perf_counter()
+    answer = client.request("context/countTokens", {"texts": ["x" * 20]})
+    taken = time.perf_counter() - begun
+    assert answer["total"] > 0
     return taken * 1000
 
 
 def round_trips(size: int, rounds: int) -> tuple[list[float], list[float]]:
-    with spawned(OURS) as ours, spawned(STOCK) as stock:
+    with BlockingClient(OURS) as ours, BlockingClient(STOCK) as stock:
         for client in (ours, stock):
             client.initialize()
             for _ in range(20):
@@ -99,7 +63,7 @@ def test_a_round_trip_takes_a_fraction_of_the_stock_servers_time(size: int, roun
 def test_pipelined_requests_are_answered_faster_than_by_the_stock_server() -> None:
     rates = {}
     for name, command in (("ours", OURS), ("stock", STOCK)):
-        with spawned(command) as client:
+        with BlockingClient(command) as client:
             client.initialize()
             echo_ms(client, "so that no notification is under way")
             count, batch = 5000, 50
@@ -118,14 +82,30 @@ def test_pipelined_requests_are_answered_faster_than_by_the_stock_server() -> No
     assert rates["ours"] > 2 * rates["stock"]
 
 
-def test_initialize_is_answered_nearly_as_soon_as_by_an_empty_server() -> None:
-    def spawn_ms(command: tuple[str, ...]) -> float:
+def test_a_small_request_of_the_real_server_takes_half_of_the_stock_servers_echo(tmp_path: Path) -> None:
+    env = {**os.environ, "ULLAGE_STORAGE": str(tmp_path / "storage"), "HOME": str(tmp_path)}
+    with BlockingClient(COMMAND, env) as ours, BlockingClient(STOCK) as stock:
+        ours.initialize(initializationOptions=using(NOBODY))
+        stock.initialize()
+        for _ in range(50):
+            count_ms(ours)
+            echo_ms(stock, "warm-up")
+        pairs = [(count_ms(ours), echo_ms(stock, "x" * 20)) for _ in range(2000)]
+    real, echo = (statistics.median(times) for times in zip(*pairs, strict=True))
+    told("small request", real / echo, 0.5, ours_ms=real, stock_echo_ms=echo)
+    assert real <= 0.5 * echo
+
+
+def test_initialize_is_answered_nearly_as_soon_as_by_an_empty_server(tmp_path: Path) -> None:
+    env = {**os.environ, "ULLAGE_STORAGE": str(tmp_path / "storage"), "HOME": str(tmp_path)}
+
+    def spawn_ms(command: list[str]) -> float:
         begun = time.perf_counter()
-        with spawned(command) as client:
+        with BlockingClient(command, env) as client:
             client.initialize()
             return (time.perf_counter() - begun) * 1000
 
-    pairs = [(spawn_ms(OURS), spawn_ms(EMPTY)) for _ in range(8)]
+    pairs = [(spawn_ms(COMMAND), spawn_ms(EMPTY)) for _ in range(12)]
     ours, empty = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"\nspawn to initialize: ours {ours:.0f} ms, empty pygls {empty:.0f} ms, ratio {ours / empty:.2f}")
+    told("spawn to initialize", ours / empty, 1.3, ours_ms=ours, empty_ms=empty)
     assert ours <= 1.3 * empty

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from support.raw_client import frame
+
 
 class BlockingClient:
     """Speaks the framing over blocking pipes, so that no event loop of the test's own is measured."""
@@ -32,35 +34,35 @@ class BlockingClient:
 
     def exchange(self, body: bytes) -> bytes:
         """Send one frame and return the next one that comes."""
-        self._write(body)
-        return self._read()
+        self.send(frame(body))
+        return self.read()
 
     def request(self, method: str, params: Any = None) -> Any:
         """Send a request and return its result, notifications passed over."""
         self._next_id += 1
         message = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params or {}}
-        self._write(json.dumps(message).encode())
+        self.send(frame(message))
         while True:
-            answer = json.loads(self._read())
+            answer = json.loads(self.read())
             if answer.get("id") == self._next_id and "method" not in answer:
                 return answer["result"]
 
     def notify(self, method: str, params: Any = None) -> None:
-        self._write(json.dumps({"jsonrpc": "2.0", "method": method, "params": params or {}}).encode())
+        self.send(frame({"jsonrpc": "2.0", "method": method, "params": params or {}}))
 
     def initialize(self, **params: Any) -> None:
         self.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}, **params})
         self.notify("initialized")
 
-    def _write(self, body: bytes) -> None:
+    def send(self, data: bytes) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self._process.stdin.write(data)
         self._process.stdin.flush()
 
-    def _read(self) -> bytes:
+    def read(self) -> bytes:
         assert self._process.stdout is not None
         length = 0
-        while (line := self._process.stdout.readline()) not in (b"\r\n", b""):
+        while line := self._process.stdout.readline().strip():
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeAlias
 
-from ullage.cli.figures import counted, duration_text, one_line, percent, size_text, tokens_text
+from ullage.cli.figures import duration_text, one_line, percent, size_text, tokens_text
 from ullage.cli.folders import contexts_of, folder_of, named
 from ullage.cli.framing import Json
 from ullage.cli.slash import Command, help_rows
@@ -130,7 +130,7 @@ def figures_of(stats: Json) -> list[tuple[str, str]]:
         ("Last answer's speed", "unknown" if speed is None else f"{speed:,.0f} tokens/s"),
         ("Compressions", f"{len(stats['compressions']):,}"),
         ("Snapshots on disk", size_text(stats["snapshotBytes"])),
-        ("Counts kept", f"{cache['hits']:,} found, {counted(cache['misses'], 'miss')}"),
+        ("Counts kept", f"{cache['hits']:,} found, {cache['misses']:,} made anew"),
     ]
 
 

@@ -64,9 +64,9 @@ class Figures:
         found, said = self.messages_kept
         sentences = []
         if self.exact_turns != len(self.turns):
-            sentences.append(f"{len(self.turns) - self.exact_turns} prompts were not counted exactly.")
+            sentences.append(f"Not counted exactly: {counted(len(self.turns) - self.exact_turns, 'prompt')}.")
         if found != said:
-            sentences.append(f"{said - found} acknowledged messages are missing after the restart.")
+            sentences.append(f"Missing after the restart: {counted(said - found, 'acknowledged message')}.")
         if self.trims < 2:
             sentences.append("The window was not filled twice.")
         return sentences

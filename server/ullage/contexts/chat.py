@@ -92,7 +92,7 @@ class Chats:
         prompt = await self._streamed(turn)
         message = answer.message(self.sessions.stamp.id(), self.sessions.stamp.now())
         await self.sessions.change(session, lambda state: self._keeping(state, active, message, answer))
-        self.sessions.models.renew_window(active)
+        await self.sessions.models.window_after_answer(active)
         await self._learn(turn, prompt)
         usage = await self.sessions.usage(session, turn.options.max_tokens)
         session.growth.append(usage.tokens - session.tools_tokens - turn.tokens_before)
@@ -158,7 +158,7 @@ class Chats:
         session.prompt_evaluated += finished.prompt_tokens - (finished.reused_tokens or 0)
         if not finished.prompt_is_whole:
             return
-        counted = await self.room.tokens(session, prompt)
+        counted = round(await self.room.tokens(session, prompt) / active.multiplier)
         if was_cut(counted, finished.prompt_tokens, exact=active.exact):
             detail = {"sent": counted, "evaluated": finished.prompt_tokens, "model": active.name}
             self.sessions.tell("truncatedByServer", session, detail)

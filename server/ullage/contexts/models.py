@@ -57,6 +57,7 @@ class ActiveModel:
     counter: PromptCounter
     calibration: Calibration = Calibration()
     planned: int | None = None
+    multiplier: float = 1.0
     window: int | None = None
     asked_at: float = float("-inf")
     asking: asyncio.Task[None] | None = None
@@ -166,24 +167,26 @@ class Models:
         finally:
             active.asking = None
 
-    def renew_window(self, active: ActiveModel) -> None:
-        """Ask again behind everybody's back, for a server that has allocated its window only now."""
-        if active.window is None and active.asking is None:
-            active.asking = asyncio.create_task(self._ask_quietly(active))
+    async def window_after_answer(self, active: ActiveModel) -> None:
+        """A server that allocates at the first request can tell its window now."""
+        if active.window is None:
+            await self._ask_quietly(active)
 
     def learnt_limit(self, active: ActiveModel, limit: int) -> None:
         """A refusal told the window."""
         active.window, active.asked_at = limit, time.monotonic()
 
     async def learn(self, active: ActiveModel, *, reported: int, counted: int) -> None:
-        """Take the server's own count of a prompt: it corrects what we estimate from now on, also after a restart; a
-        count that claimed to be exact and was not is replaced by one that the server agrees with."""
+        """Take the server's own count of a prompt, and ours without the person's multiplier, which is not to be unlearnt.
+
+        It corrects what we estimate from now on, also after a restart. A count that claimed to be exact and was not is
+        replaced by one that the server agrees with.
+        """
         if active.exact:
             if reported != counted:
                 await self._recount(active)
             return
-        multiplier = self.settings().tokens.multiplier(active.name)  # the person's own margin is not to be unlearnt
-        calibration = active.calibration.observed(reported, round(counted / multiplier))
+        calibration = active.calibration.observed(reported, counted)
         if calibration != active.calibration:
             active.calibration = calibration
             active.counter = active.counter.calibrated(calibration)
@@ -258,7 +261,8 @@ class Models:
         planned = provider.planned_window(info.name)
         if planned is None and provider.sizes_by_request:
             planned = _planned_size(self.settings(), info)
-        active = ActiveModel(provider, info, counter, calibration, planned)
+        multiplier = self.settings().tokens.multiplier(info.name)
+        active = ActiveModel(provider, info, counter, calibration, planned, multiplier)
         await self._ask_quietly(active)
         self._active[provider.name, info.name] = active
         return active
