@@ -48,10 +48,11 @@ def test_appending_costs_a_round_trip_and_a_commit(tmp_path: Path, present: int)
             turn["role"] = "user" if turn["role"] == "assistant" else "assistant"
             client.request("context/append", {"contextId": context_id, "messages": [{**message, **turn}]})
 
-        body = b'{"jsonrpc": "2.0", "id": 1, "method": "echo", "params": {"text": "%s"}}' % TEXT.encode()
+        params = {"contextId": context_id, "messages": [message]}
         ratios, figures = [], (0.0, 0.0, 0.0)
         for _ in range(5):
-            figures = median_ms(lambda: echo.exchange(body)), median_ms(commit), median_ms(append)
+            bare = median_ms(lambda: echo.request("echo", params))
+            figures = bare, median_ms(commit), median_ms(append)
             ratios.append(figures[2] / (figures[0] + figures[1]))
     ratio = sorted(ratios)[2]
     told(f"append at {present}", ratio, MOST, echo_ms=figures[0], commit_ms=figures[1], append_ms=figures[2])

@@ -1,7 +1,8 @@
-"""The floor for a round trip over stdio: a plain loop that reads a frame and writes it back."""
+"""The floor for a round trip over stdio: a plain loop that reads a request and answers its params."""
 
 from __future__ import annotations
 
+import json
 import sys
 
 
@@ -10,7 +11,8 @@ def main() -> None:
     while header := source.readline():
         length = int(header.split(b":")[1])
         source.readline()
-        body = source.read(length)
+        request = json.loads(source.read(length))
+        body = json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": request["params"]}).encode()
         sink.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
         sink.flush()
 

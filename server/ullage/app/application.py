@@ -6,21 +6,23 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
 from ullage.app.configuration import Configuration
-from ullage.app.parts import Parts, assemble
 from ullage.contexts.values import ContextStatus
 from ullage.errors import UllageError
 from ullage.events import Event
-from ullage.lsp.handlers import Handler, Handlers
-from ullage.lsp.notifications import Notifier
-from ullage.lsp.server import Hooks, UllageServer
-from ullage.store.opening import Opened
+from ullage.lsp.server import Handler, Hooks, UllageServer
+from ullage.lsp.types import REQUESTS
+from ullage.store.folder import StorageFolder, open_folder
+
+if TYPE_CHECKING:
+    from ullage.app.parts import Parts
+    from ullage.lsp.notifications import Notifier
 
 logger = logging.getLogger(__name__)
 
@@ -28,18 +30,23 @@ ASKING_TIMEOUT_S = 5.0
 
 
 class Application:
-    """Lives as long as the process. The parts are made when the client has said who it is and what it wants."""
+    """Lives as long as the process.
+
+    The reply to `initialize` needs the protocol and the storage folder only, and an editor waits for it; everything
+    else is imported and put together with what comes next.
+    """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}
         self._configuration = Configuration()
+        self._client = _Client()
+        self._folder: StorageFolder | None = None
         self._parts: Parts | None = None
+        self._handlers: Mapping[str, Handler] = {}
         self._notifier: Notifier | None = None
         self._notified = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
-        self._client = _Client()
         self._server = UllageServer(
-            self._handlers,
+            {method: self._handler(method) for method in REQUESTS},
             Hooks(
                 initialize=self._initialize,
                 initialized=self._initialized,
@@ -55,14 +62,18 @@ class Application:
 
     @property
     def parts(self) -> Parts:
-        assert self._parts is not None, "initialize comes first"
+        if self._parts is None:
+            self._parts = self._assemble()
         return self._parts
 
-    async def _initialize(self, params: lsp.InitializeParams) -> None:
-        self._configuration.start(params.initialization_options)
-        self._client = _Client.of(params)
-        self._parts = parts = assemble(self._configuration, self._client.name)
-        handlers = Handlers(
+    def _assemble(self) -> Parts:
+        from ullage.app.parts import assemble  # noqa: PLC0415  # start-up: see the class
+        from ullage.lsp.handlers import Handlers  # noqa: PLC0415  # start-up: see the class
+        from ullage.lsp.notifications import Notifier  # noqa: PLC0415  # start-up: see the class
+
+        assert self._folder is not None, "initialize comes first"
+        parts = assemble(self._configuration, self._folder, self._client.name)
+        self._handlers = Handlers(
             directory=parts.directory,
             conversations=parts.conversations,
             chats=parts.chats,
@@ -70,8 +81,7 @@ class Application:
             reports=parts.reports,
             resolved=lambda: self._configuration.resolved,
             progress=self._server.progress,
-        )
-        self._handlers.update({method: self._in_order(handler) for method, handler in handlers.table().items()})
+        ).table()
         self._notifier = Notifier(
             self._server.notify_client,
             self._status_now,
@@ -79,17 +89,25 @@ class Application:
         )
         parts.sessions.bus.subscribe(self._notifier.hear)
         self._keep(parts.yielding.watch())
+        return parts
 
-    def _in_order(self, handler: Handler) -> Handler:
+    def _handler(self, method: str) -> Handler:
         """A request sees what the notifications before it have brought about: folders, names, settings."""
 
         async def handle(params: Any) -> Any:
             if self._notified.locked():
                 async with self._notified:
                     pass
-            return await handler(params)
+            if self._parts is None:
+                self._parts = self._assemble()
+            return await self._handlers[method](params)
 
         return handle
+
+    async def _initialize(self, params: lsp.InitializeParams) -> None:
+        self._configuration.start(params.initialization_options)
+        self._client = _Client.of(params)
+        self._folder = open_folder(self._configuration.settings.storage_directory)
 
     async def _initialized(self) -> None:
         async with self._notified:
@@ -177,7 +195,7 @@ class Application:
     async def _tell_damage(self) -> None:
         """Say what became of a database that could not be read, or why there is no store at all."""
         try:
-            opened: Opened = await self.parts.sessions.store.opened()
+            opened = await self.parts.sessions.store.opened()
         except UllageError as error:
             self._show(lsp.MessageType.Error, error.message)
             return

@@ -21,7 +21,7 @@ from ullage.contexts.store_thread import StoreThread
 from ullage.contexts.takeover import Yielding
 from ullage.events import EventBus
 from ullage.providers.base import Provider
-from ullage.store.folder import open_folder
+from ullage.store.folder import StorageFolder
 from ullage.store.locks import ContextLocks
 from ullage.store.opening import open_store
 
@@ -43,9 +43,8 @@ class Parts:
         await self.sessions.store.close()
 
 
-def assemble(configuration: Configuration, client_name: str) -> Parts:
-    """Raises InvalidArgument where the storage folder can't be used."""
-    folder = open_folder(configuration.settings.storage_directory)
+def assemble(configuration: Configuration, folder: StorageFolder, client_name: str) -> Parts:
+    """Sends nothing and waits for nothing; the store begins to open on its thread."""
     store = StoreThread(lambda: open_store(folder))
     counters = Counters(lambda: configuration.settings)
 

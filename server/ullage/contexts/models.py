@@ -27,6 +27,9 @@ WINDOW_KEPT_S = 600.0
 """How long a server's answer about its window is taken as current, and how long it may still be used while it is being
 renewed. A server that was restarted with a smaller window in between refuses the prompt, and tells it then."""
 
+QUIET_S = 5.0
+"""For how long nobody is asked again by those who only count or show, after no server was found."""
+
 
 class ChooseCounter(Protocol):
     """Makes the counter of a model, see `ullage.contexts.counters`."""
@@ -97,6 +100,7 @@ class Models:
     _found: Discovery | None = None
     _active: dict[tuple[str, str], ActiveModel] = Factory(dict)
     _default: tuple[str, str] | None = None
+    _missed: dict[tuple[str, str] | None, float] = Factory(dict)
     _mutex: asyncio.Lock = Factory(asyncio.Lock)
 
     def known(self, record: ContextRecord | None) -> ActiveModel | None:
@@ -120,6 +124,19 @@ class Models:
             if choice is None:
                 self._default = (provider.name, info.name)
             return active
+
+    async def active_if_any(self, record: ContextRecord | None) -> ActiveModel | None:
+        """The same for those who can do without a model; where none was found just now, nobody is asked again."""
+        if (found := self.known(record)) is not None:
+            return found
+        choice = _choice(record)
+        if time.monotonic() - self._missed.get(choice, float("-inf")) < QUIET_S:
+            return None
+        try:
+            return await self.active(record)
+        except UllageError:
+            self._missed[choice] = time.monotonic()
+            return None
 
     async def find(self, name: str) -> ActiveModel:
         """The model of this name on the first server that offers it. Raises like `active`."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from attrs import define
 
 from ullage.contexts.directory import Directory
@@ -24,7 +22,6 @@ from ullage.contexts.values import (
 from ullage.contexts.views import window_text
 from ullage.conversation.messages import Message
 from ullage.conversation.usage import warning_for
-from ullage.errors import UllageError
 from ullage.settings import Resolved
 
 
@@ -36,8 +33,7 @@ class Reports:
     async def status(self, context_id: str | None) -> ContextStatus:
         """The context's status once its model was looked for."""
         session = await self.directory.resolve(context_id)
-        with suppress(UllageError):  # a status without a model server is a status, too: name and limit are null
-            await self.sessions.models.active(session.state.record)
+        await self.sessions.models.active_if_any(session.state.record)
         return await self.status_now(session)
 
     async def status_now(self, session: Session) -> ContextStatus:

@@ -75,7 +75,12 @@ class Sessions:
         """
         async with session.mutex:
             await self.own(session)
-            return await finish(self._commit(session, plan), then_cancel=then_cancel)
+            planned = plan(session.state)
+            if self.store.is_quick:
+                self._take(session, planned, self.store.commit_now(planned.commit))
+            else:
+                await finish(self._commit_on_thread(session, planned), then_cancel=then_cancel)
+            return planned
 
     async def own_now(self, session: Session) -> None:
         async with session.mutex:
@@ -132,11 +137,10 @@ class Sessions:
 
     async def counter_when_known(self, record: ContextRecord | None) -> WindowCounter:
         """The same after the model was looked for; without a model server the rule that needs none."""
-        try:
-            return self.counter_of(await self.models.active(record))
-        except UllageError:
+        active = await self.models.active_if_any(record)
+        if active is None:
             await self.counters.load_fallback()
-            return self.counter_of(None)
+        return self.counter_of(active)
 
     def tell(self, kind: EventKind, session: Session, detail: dict[str, object]) -> None:
         self.bus.publish(Event(kind, session.id, self.stamp.now(), detail))
@@ -144,12 +148,12 @@ class Sessions:
     def stale(self, context_id: str | None) -> None:
         self.bus.publish(StatusStale(context_id))
 
-    async def _commit(self, session: Session, plan: Plan) -> Planned:
-        planned = plan(session.state)
-        revision = await self.store.run(lambda store: store.commit(planned.commit))
+    async def _commit_on_thread(self, session: Session, planned: Planned) -> None:
+        self._take(session, planned, await self.store.commit(planned.commit))
+
+    def _take(self, session: Session, planned: Planned, revision: int) -> None:
         session.state = after(session.state, planned, revision)
         self.stale(session.id)
-        return planned
 
     async def _load(self, context_id: str) -> Session:
         if not is_ulid(context_id):

@@ -7,12 +7,13 @@ import re
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 RANDOM_BITS = 80
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 
 
 def encode(at_ms: int, randomness: int) -> str:
     """Spell 48 bits of milliseconds since the epoch and 80 bits of randomness."""
     value = (at_ms & (1 << 48) - 1) << RANDOM_BITS | randomness & (1 << RANDOM_BITS) - 1
-    return "".join(ALPHABET[value >> shift & 31] for shift in range(125, -5, -5))
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -10, -10)])
 
 
 def is_ulid(text: str) -> bool:

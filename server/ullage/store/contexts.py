@@ -11,8 +11,11 @@ from ullage.store.rows import CONTEXT_COLUMNS, ContextRow, context_from_row, con
 _SELECT = f"SELECT {CONTEXT_COLUMNS} FROM context"  # noqa: S608  # joined from constants
 _COLUMNS = CONTEXT_COLUMNS.split(", ")
 _INSERT = f"INSERT INTO context ({CONTEXT_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # joined from constants
-# The number is not among what is set: SQLite would look through everything that refers to it.
-_UPDATE = f"UPDATE context SET {' = ?, '.join(_COLUMNS[1:])} = ? WHERE number = ?"  # noqa: S608  # joined from constants
+# What an index is over is set only where it changes: SQLite writes the index anew for a column that is merely named.
+_PLACE = ("workspace_uri", "name")
+_UNINDEXED = [column for column in _COLUMNS if column not in ("number", "id", *_PLACE)]
+_UPDATE = f"UPDATE context SET {' = ?, '.join(_UNINDEXED)} = ? WHERE number = ?"  # noqa: S608  # joined from constants
+_MOVE = "UPDATE context SET workspace_uri = ?, name = ? WHERE number = ?"
 
 
 def every(connection: sqlite3.Connection) -> list[ContextRow]:
@@ -53,10 +56,13 @@ def insert(connection: sqlite3.Connection, record: ContextRecord) -> ContextRow:
     return context
 
 
-def update(connection: sqlite3.Connection, context: ContextRow) -> None:
-    """InvalidArgument where the new name is taken in this workspace."""
-    number, *values = context_to_row(context)
-    _write(connection, _UPDATE, (*values, number))
+def update(connection: sqlite3.Connection, before: ContextRow, context: ContextRow) -> None:
+    """``before`` is what the row says now. InvalidArgument where the new name is taken in this workspace."""
+    values = dict(zip(_COLUMNS, context_to_row(context), strict=True))
+    connection.execute(_UPDATE, (*(values[column] for column in _UNINDEXED), context.number))
+    record = context.record
+    if (record.workspace_uri, record.name) != (before.record.workspace_uri, before.record.name):
+        _write(connection, _MOVE, (record.workspace_uri, record.name, context.number))
 
 
 def _write(connection: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> None:

@@ -169,7 +169,10 @@ def operation_from_row(context_id: str, row: Row) -> OperationRow:
 def _change_to_text(change: WindowChange | None) -> str | None:
     if change is None:
         return None
-    return _json({name: value for name, value in attrs.asdict(change).items() if value is not None})
+    fields = {"removed": change.removed, "added": change.added, "before": change.before}
+    if change.carried_before is not None:
+        fields["carried_before"] = change.carried_before
+    return _json(fields)
 
 
 def _change_from_text(text: str | None) -> WindowChange | None:

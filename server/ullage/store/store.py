@@ -56,7 +56,7 @@ class Store:
         with self._writing() as connection:
             context = contexts.insert(connection, record)
             operations.log(connection, context, operation)
-            contexts.update(connection, evolve(context, revision=1))
+            contexts.update(connection, context, evolve(context, revision=1))
 
     def commit(self, commit: Commit) -> int:
         """Make an operation and its change durable, and return the context's new revision.
@@ -66,11 +66,10 @@ class Store:
         operation of this context. The cost of an append does not depend on how much was said before.
         """
         with self._writing() as connection:
-            context = contexts.require(connection, commit.operation.context_id)
-            said_before = context.said
-            context = messages.say(connection, context, commit.messages)
+            before = contexts.require(connection, commit.operation.context_id)
+            context = messages.say(connection, before, commit.messages)
             if commit.appended:
-                context = messages.extend_window(connection, context, commit.appended, said_before)
+                context = messages.extend_window(connection, context, commit.appended, before.said)
             if commit.window is not None:
                 context = messages.replace_window(connection, context, commit.window)
             context = marks.add(connection, context, "pinned", commit.pinned)
@@ -80,7 +79,7 @@ class Store:
             operations.log(connection, context, commit.operation, commit.change, commit.undoes)
             record = commit.record or context.record
             context = evolve(context, record=record, revision=context.revision + 1)
-            contexts.update(connection, context)
+            contexts.update(connection, before, context)
         return context.revision
 
     def revision(self, context_id: str) -> int | None:
