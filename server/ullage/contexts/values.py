@@ -13,6 +13,7 @@ from attrs import frozen
 from ullage.conversation.messages import Role, ToolCall
 from ullage.conversation.operations import Operation
 from ullage.conversation.usage import CountSource, Usage, WarningLevel
+from ullage.memory.readings import MemoryReading
 from ullage.settings import CacheType, SettingValue, Strategy
 
 Priority = Literal["active", "ready", "standby", "dormant"]
@@ -59,25 +60,6 @@ class SwitchResult:
     previous_context_id: str | None
     restored_from: Literal["memory", "kv-slot", "store"]
     duration_ms: float
-
-
-@frozen
-class DeviceReading:
-    name: str
-    total: int | None
-    used: int | None
-    available: int | None
-
-
-@frozen
-class MemoryReading:
-    kind: Literal["nvidia", "amd", "apple", "intel", "cpu"]
-    total: int | None
-    used: int | None
-    available: int | None
-    model_loaded: int | None
-    devices: tuple[DeviceReading, ...]
-    at: int
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,7 +35,8 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, folder: StorageFolder) -> None:
         self._connection = connection
         self._folder = folder
-        self._file = _identity(folder)
+        self._database = str(folder.database)
+        self._file = _identity(self._database)
 
     def contexts(self) -> list[ContextRecord]:
         """In the order of their making."""
@@ -185,7 +187,7 @@ class Store:
             with transaction(self._connection):
                 yield self._connection
             # Another process may have found damage and set the file aside under us: then nothing was kept.
-            if _identity(self._folder) != self._file:
+            if _identity(self._database) != self._file:
                 text = "The store was set aside as damaged by another process. Restart Ullage to go on."
                 raise StoreDamaged(text)
 
@@ -213,9 +215,9 @@ def _checked(limit: int) -> int:
     return limit
 
 
-def _identity(folder: StorageFolder) -> tuple[int, int] | None:
+def _identity(database: str) -> tuple[int, int] | None:
     try:
-        status = folder.database.stat()
+        status = os.stat(database)  # noqa: PTH116  # at every commit: making a path would take longer than the call
     except OSError:
         return None
     return status.st_dev, status.st_ino
