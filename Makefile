@@ -30,7 +30,7 @@ check: $(STAMP)  ## what must hold before a commit: format, lint, types, layers,
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m ullage.lsp.document --check PROTOCOL.md
-	$(BIN)/pytest -q tests/unit tests/properties tests/lsp
+	$(BIN)/pytest -q tests/unit tests/properties
 
 format: $(STAMP)  ## format the code and write the generated files anew
 	$(BIN)/ruff check --fix --quiet --exit-zero

@@ -194,7 +194,7 @@ class Models:
         active.window, active.asked_at = limit, time.monotonic()
 
     async def learn(self, active: ActiveModel, *, reported: int, counted: int) -> None:
-        """Take the server's own count of a prompt, and ours without the person's multiplier, which is not to be unlearnt.
+        """Take the server's own count of a prompt, and ours without the person's multiplier, which is not to be learnt.
 
         It corrects what we estimate from now on, also after a restart. A count that claimed to be exact and was not is
         replaced by one that the server agrees with.

@@ -1,4 +1,4 @@
-"""What the hardware says of its memory, as values. A reading that failed is ``None``, never 0 and never an exception."""
+"""What the hardware says of its memory, as values. What could not be read is ``None``: never 0, never an exception."""
 
 from __future__ import annotations
 
