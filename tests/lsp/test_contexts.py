@@ -174,3 +174,29 @@ async def test_a_workspace_that_is_no_uri_is_refused(tmp_path: Path, uri: str) -
 async def _workspaces(client) -> dict[str, str]:
     listed = (await client.request("context/list"))["contexts"]
     return {context["workspaceUri"]: context["priority"] for context in listed}
+
+
+async def test_appends_that_race_with_closing_are_kept_or_refused_but_never_lost(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        begun: dict[str, int] = {}
+        for n in range(40):
+            messages = [{"role": "user", "content": f"m{n}"}]
+            begun[f"m{n}"] = await client.begin("context/append", {"contextId": context_id, "messages": messages})
+            if n % 5 == 4:
+                closing = await client.begin("context/close", {"contextId": context_id})
+        for request in begun.values():
+            await client.answer(request)
+        await client.answer(closing)
+        await client.request("context/switch", {"contextId": context_id})
+        assert await window_of(client, context_id) == list(begun)
+
+
+async def test_closing_a_context_that_another_process_writes_closes_it_here_only(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as first, ullage(tmp_path) as second:
+        context_id = await opened(first)
+        await appended(first, context_id, "one")
+        await opened(second)
+        closed = await second.request("context/close", {"contextId": context_id})
+        assert closed["priority"] == "dormant"
+        assert (await first.request("context/status"))["context"]["priority"] == "active"

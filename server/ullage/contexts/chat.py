@@ -9,6 +9,7 @@ import attrs
 from attrs import Factory, define, field
 
 from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, stream_answer, was_cut
+from ullage.contexts.finishing import finish
 from ullage.contexts.models import ActiveModel
 from ullage.contexts.room import Room
 from ullage.contexts.session import Session
@@ -23,8 +24,6 @@ from ullage.errors import (
     ContextBusy,
     ContextOverflow,
     InvalidArgument,
-    ProviderError,
-    ProviderUnavailable,
     WindowExceeded,
 )
 from ullage.store.records import Commit
@@ -87,9 +86,13 @@ class Chats:
         await self.sessions.change(session, plan, then_cancel=True)
 
     async def _answered(self, turn: _Turn) -> ChatResult:
-        session, answer = turn.session, turn.answer
-        active = turn.active = await self.sessions.models.active(session.state.record)
+        turn.active = await self.sessions.models.active(turn.session.state.record)
         prompt = await self._streamed(turn)
+        return await finish(self._kept(turn, prompt))
+
+    async def _kept(self, turn: _Turn, prompt: Prompt) -> ChatResult:
+        """Commit the answer and tell of it; too late to be cancelled."""
+        session, answer, active = turn.session, turn.answer, turn.active
         message = answer.message(self.sessions.stamp.id(), self.sessions.stamp.now())
         await self.sessions.change(session, lambda state: self._keeping(state, active, message, answer))
         await self.sessions.models.window_after_answer(active)
@@ -116,13 +119,8 @@ class Chats:
         return prompt
 
     async def _stream(self, turn: _Turn, prompt: Prompt) -> None:
-        try:
-            await stream_answer(turn.active, prompt, turn.options, turn.answer, turn.emit)
-        except WindowExceeded:
-            raise
-        except (ProviderError, ProviderUnavailable):
-            self.sessions.models.forget(turn.active)
-            raise
+        answering = stream_answer(turn.active, prompt, turn.options, turn.answer, turn.emit)
+        await self.sessions.models.watched(turn.active, answering)
 
     async def _retry(self, turn: _Turn, prompt: Prompt) -> None:
         try:

@@ -66,13 +66,13 @@ class Completions:
         answer = Answer()
         prompt, fitted = await self._fitted(foreign, active, options, fit=fit)
         try:
-            await stream_answer(active, prompt, options, answer, emit)
+            await self.sessions.models.watched(active, stream_answer(active, prompt, options, answer, emit))
         except WindowExceeded as refusal:
             if not (refusal.limit and fit) or answer.first_token is not None:
                 raise
             self.sessions.models.learnt_limit(active, refusal.limit)
             prompt, fitted = await self._fitted(foreign, active, options, fit=fit)
-            await stream_answer(active, prompt, options, answer, emit)
+            await self.sessions.models.watched(active, stream_answer(active, prompt, options, answer, emit))
         return self._result(active, answer, prompt, fitted, options)
 
     async def _model(self, context_id: str | None, model: str | None) -> ActiveModel:

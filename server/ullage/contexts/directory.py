@@ -94,7 +94,7 @@ class Directory:
         contexts = []
         for record in records:
             try:
-                contexts.append(await self.context(await self.sessions.get(record.id)))
+                contexts.append(await self.context(await self.sessions.glance(record.id)))
             except UnknownContext:  # erased by another process since the list was read
                 continue
         return contexts
@@ -114,16 +114,15 @@ class Directory:
         return SwitchResult(context, previous, "memory" if loaded else "store", round(duration, 3))
 
     async def close(self, context_id: str) -> Context:
-        """Let a context rest. An answer on its way is kept as far as it has come."""
+        """Let a context rest. An answer on its way is kept as far as it has come. Where another process is writing the
+        context it rests for this client only."""
         session = await self.sessions.get(context_id)
         await self._stop_answer(session)
-        if not session.state.record.dormant:
+        if not session.state.record.dormant and self.sessions.locks.try_acquire(session.id):
+            await self.sessions.refresh(session)
             await self._amend(session, "close", {"dormant": True})
-        session.lock.release()
-        if self.active_id == session.id:
-            self.active_id = None
-        context = await self.context(session)
-        self.sessions.drop(session)
+        context = attrs.evolve(await self.context(session), priority="dormant")
+        self._rest(session)
         return context
 
     async def delete(self, context_id: str) -> None:
@@ -176,10 +175,7 @@ class Directory:
             if session.state.record.workspace_uri != normal:
                 continue
             await self._stop_answer(session)
-            session.lock.release()
-            self.sessions.drop(session)
-            if self.active_id == session.id:
-                self.active_id = None
+            self._rest(session)
 
     async def context(self, session: Session) -> Context:
         record = session.state.record
@@ -257,6 +253,11 @@ class Directory:
         if other is not None and other.id != session.id:
             path = "name" if "name" in changes else "workspaceUri"
             raise InvalidArgument("That workspace has a context of this name already. Choose another name.", path)
+
+    def _rest(self, session: Session) -> None:
+        session.rest()
+        if self.active_id == session.id:
+            self.active_id = None
 
     async def _stop_answer(self, session: Session) -> None:
         if session.answer is not None:

@@ -12,7 +12,7 @@ from attrs import Factory, define
 
 from ullage.contexts.values import Model
 from ullage.conversation.usage import EXACT
-from ullage.errors import ModelUnavailable, ProviderUnavailable, UllageError
+from ullage.errors import ModelUnavailable, ProviderError, ProviderUnavailable, UllageError, WindowExceeded
 from ullage.providers.base import ModelInfo, Provider
 from ullage.providers.discovery import Discovery, discover
 from ullage.settings import Settings
@@ -209,8 +209,17 @@ class Models:
             active.counter = active.counter.calibrated(calibration)
             await self.factors.save(active.key, calibration.factor)
 
-    def forget(self, active: ActiveModel) -> None:
-        """Its server went away or failed: look for servers anew at the next request."""
+    async def watched(self, active: ActiveModel, work: Awaitable[None]) -> None:
+        """Await work with a model's server; where that fails, servers are looked for anew at the next request."""
+        try:
+            await work
+        except WindowExceeded:
+            raise
+        except (ProviderError, ProviderUnavailable):
+            self._forget(active)
+            raise
+
+    def _forget(self, active: ActiveModel) -> None:
         self._found = None
         active.asked_at = float("-inf")
         if self._default == (active.provider.name, active.name):

@@ -34,6 +34,14 @@ class Session:
     prompt_evaluated: int = 0
     prompt_reused: int = 0
 
+    def rest(self) -> None:
+        """Free the lock and give the window back. The session itself stays, so that whoever is waiting for its mutex
+        and whoever opens the context next meet in one place."""
+        self.lock.release()
+        self.state = self.state.resting()
+        self.counted = None
+        self.tools, self.tools_tokens = (), 0
+
     @property
     def id(self) -> str:
         return self.state.record.id

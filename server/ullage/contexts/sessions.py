@@ -51,13 +51,20 @@ class Sessions:
         """
         session = self._open.get(context_id)
         if session is None:
-            session = await self._load(context_id)
+            session = self._open.setdefault(context_id, await self._loaded(context_id))
         elif not session.lock.held:
-            await self._refresh(session)
+            await self.refresh(session)
         return session
 
+    async def glance(self, context_id: str) -> Session:
+        """The session where it is open, else one for a look only, which nobody else sees. Raises UnknownContext."""
+        session = self._open.get(context_id)
+        if session is not None and not session.state.is_resting:
+            return await self.get(context_id)
+        return await self._loaded(context_id)
+
     def opened(self) -> list[Session]:
-        return list(self._open.values())
+        return [session for session in self._open.values() if not session.state.is_resting]
 
     def drop(self, session: Session) -> None:
         self._open.pop(session.id, None)
@@ -88,9 +95,14 @@ class Sessions:
 
     async def own(self, session: Session) -> None:
         """Take the context's lock, and the state that its last owner left."""
-        if not session.lock.held:
-            await session.lock.acquire()
-            await self._refresh(session)
+        if session.lock.held:
+            return
+        await session.lock.acquire()
+        try:
+            await self.refresh(session)
+        except UllageError:
+            session.lock.release()
+            raise
 
     async def usage(self, session: Session, max_tokens: int | None = None) -> Usage:
         """How full the window is, counted for the context's model as far as it is known by now."""
@@ -155,7 +167,7 @@ class Sessions:
         session.state = after(session.state, planned, revision)
         self.stale(session.id)
 
-    async def _load(self, context_id: str) -> Session:
+    async def _loaded(self, context_id: str) -> Session:
         if not is_ulid(context_id):
             raise unknown_context()
 
@@ -166,9 +178,9 @@ class Sessions:
         state = await self.store.run(read)
         if state is None:
             raise unknown_context()
-        return self._open.setdefault(context_id, Session(state, self.locks.lock(context_id)))
+        return Session(state, self.locks.lock(context_id))
 
-    async def _refresh(self, session: Session) -> None:
+    async def refresh(self, session: Session) -> None:
         """Load the state anew where another process changed it."""
         present = session.state
 

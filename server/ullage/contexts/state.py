@@ -10,6 +10,9 @@ from ullage.conversation.operations import Operation, change_between
 from ullage.conversation.sending import Conversation
 from ullage.store.records import Commit, ContextRecord, StoredWindow
 
+RESTING = -1
+"""No revision of the store: every one of its differs."""
+
 
 @frozen(eq=False)
 class ContextState:
@@ -30,6 +33,15 @@ class ContextState:
     @property
     def conversation(self) -> Conversation:
         return Conversation(self.messages, self.record.system_prompt, self.carried)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether the window was given back; see `resting`."""
+        return self.revision == RESTING
+
+    def resting(self) -> ContextState:
+        """The same without its messages, for a context that is at rest: whoever wants it next loads it anew."""
+        return attrs.evolve(self, revision=RESTING, messages=(), epoch=self.epoch + 1)
 
     @classmethod
     def loaded(cls, record: ContextRecord, window: StoredWindow, epoch: int = 0) -> ContextState:
