@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 from attrs import define
 
 from ullage.contexts.directory import Directory
@@ -62,16 +63,7 @@ class Reports:
         counts = self.sessions.counts
         active = self.sessions.models.known(session.state.record)
         return ContextStats(
-            context=status.context,
-            model=status.model,
-            usage=status.usage,
-            memory=status.memory,
-            kv_cache=status.kv_cache,
-            snapshots=status.snapshots,
-            auto_size=status.auto_size,
-            auto_compress=status.auto_compress,
-            warning=status.warning,
-            text=status.text,
+            **attrs.asdict(status, recurse=False),
             weights_bytes=active.info.size_bytes if active else None,
             tokens_by_role=await self._by_role(session),
             compressions=(),
