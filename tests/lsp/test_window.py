@@ -229,3 +229,16 @@ async def test_status_changes_are_told_and_the_last_state_always(tmp_path: Path)
         while not seen or seen[-1] != tokens:
             seen.append((await client.notification("context/statusChanged"))["usage"]["tokens"])
         assert len(seen) < 30
+
+
+async def test_a_pin_that_outlived_its_turn_leaves_the_window_when_it_is_unpinned(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        [rule, _] = await appended(client, context_id, "Never use tabs.", "Hello.")
+        pin = {"contextId": context_id, "messageId": rule["id"]}
+        await client.request("context/pin", {**pin, "pinned": True})
+        await client.request("context/clear", {"contextId": context_id})
+        await appended(client, context_id, "Go on.")
+        assert "pinned" not in await client.request("context/pin", {**pin, "pinned": False})
+        assert await window_of(client, context_id) == ["Go on."]
+        assert await window_of(client, context_id, "history") == ["Never use tabs.", "Hello.", "Go on."]

@@ -73,7 +73,7 @@ class Conversations:
             operation = self.sessions.operation(session.id, "pin" if pinned else "unpin", {"messageIds": list(ids)})
             if pinned:
                 return Planned(Commit(operation, pinned=ids))
-            return Planned(Commit(operation, unpinned=ids))
+            return _unpinning(operation, state, ids)
 
         await self.sessions.change(session, plan)
         [shown] = await views(self.sessions, session.state, [message])
@@ -211,3 +211,13 @@ class Conversations:
         if target.undone:
             raise NothingToUndo("This operation is undone already.")
         return target
+
+
+def _unpinning(operation: Operation, state: ContextState, ids: Sequence[str]) -> Planned:
+    """A pin that is carried has outlived its turn: without the pin it leaves the window, too."""
+    leaving = state.carried.intersection(ids)
+    if not leaving:
+        return Planned(Commit(operation, unpinned=tuple(ids)))
+    kept = tuple(m for m in state.messages if m.id not in leaving)
+    planned = replacing(operation, state, kept, state.carried - leaving)
+    return attrs.evolve(planned, commit=attrs.evolve(planned.commit, unpinned=tuple(ids)))
