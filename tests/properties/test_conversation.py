@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.conversations import conversations
+from ullage.conversation.growing import Growing
 from ullage.conversation.ids import Monotonic, encode, is_ulid
 from ullage.conversation.operations import change_between, undo_change
-from ullage.conversation.sending import Conversation, Dialect, compose, extend
+from ullage.conversation.sending import Conversation, Dialect, compose, extend, tail_of
 from ullage.conversation.turns import turns_of, without_oldest_turns
 from ullage.conversation.usage import measure, reserved_tokens
 
@@ -82,8 +83,26 @@ def test_property_every_message_is_sent_exactly_once(messages: list, dialect: Di
 @given(messages=conversations(), dialect=dialects)
 def test_property_extending_equals_composing_anew(messages: list, dialect: Dialect) -> None:
     for end in range(1, len(messages) + 1):
-        extended = extend(compose(Conversation(messages[: end - 1]), dialect), messages[end - 1], dialect)
-        assert extended is None or extended == compose(Conversation(messages[:end]), dialect)
+        before = tail_of(compose(Conversation(messages[: end - 1]), dialect))
+        extended = extend(before, messages[end - 1], dialect)
+        assert extended is None or extended == tail_of(compose(Conversation(messages[:end]), dialect))
+
+
+@settings(max_examples=200)
+@given(data=st.data(), items=st.lists(st.integers(), max_size=8))
+def test_property_growing_values_never_change(data: st.DataObject, items: list[int]) -> None:
+    values = [(Growing(items), tuple(items))]
+    for _ in range(data.draw(st.integers(0, 8))):
+        value, plain = data.draw(st.sampled_from(values))
+        more = data.draw(st.lists(st.integers(), max_size=3))
+        values.append((value.grown(more), (*plain, *more)))
+    for value, plain in values:
+        assert tuple(value) == plain
+        assert len(value) == len(plain)
+        cut = data.draw(st.slices(len(plain)))
+        assert value[cut] == plain[cut]
+        for index in range(-len(plain), len(plain)):
+            assert value[index] == plain[index]
 
 
 @settings(max_examples=200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import attrs
 from attrs import Factory, define, field
@@ -164,7 +165,7 @@ class Chats:
             await self.sessions.models.learn(active, reported=finished.prompt_tokens, counted=counted)
 
 
-def _trailing_question(messages: tuple[Message, ...]) -> list[Message]:
+def _trailing_question(messages: Sequence[Message]) -> list[Message]:
     """The person's own words that the answer belongs to."""
     question: list[Message] = []
     for message in reversed(messages):

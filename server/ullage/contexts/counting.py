@@ -9,7 +9,7 @@ from typing import TypeAlias
 from attrs import define, frozen
 
 from ullage.conversation.messages import Message, SentMessage, ToolDefinition
-from ullage.conversation.sending import Conversation, Dialect, SentGroup, as_sent, compose, extend
+from ullage.conversation.sending import Conversation, Dialect, SentGroup, Tail, as_sent, compose, extend, tail_of
 from ullage.conversation.usage import CountSource
 from ullage.tokens.cache import CountCache
 from ullage.tokens.counter import PromptCounter
@@ -24,10 +24,10 @@ MOST_OVERHEAD = 64
 
 @frozen(eq=False)
 class CountedForm:
-    """A form and its tokens, template included. ``upto`` is how many messages of the window it covers; ``last`` is the
-    share of the last group, None where the whole is not the sum of shares."""
+    """What a form costs, template included, and the end of it, to be carried on. ``upto`` is how many messages of the
+    window it covers; ``last`` is the share of the last group, None where the whole is not the sum of shares."""
 
-    groups: Groups
+    tail: Tail
     tokens: int
     last: int | None
     upto: int
@@ -71,13 +71,14 @@ class WindowCounter:
         messages = conversation.messages
         if not self._continues(known, messages, epoch):
             return None
-        groups: Groups | None = known.groups
+        tail: Tail | None = known.tail
         for message in messages[known.upto :]:
-            groups = extend(groups, message, self.dialect) if groups is not None else None
-        if groups is None:
+            tail = extend(tail, message, self.dialect) if tail is not None else None
+        if tail is None:
             return None
         contents = (self.dialect.disarm(message.content) for message in messages[known.upto :])
-        return groups, known.tokens + sum(len(text.encode()) + MOST_OVERHEAD for text in contents)
+        most = known.tokens + sum(len(text.encode()) + MOST_OVERHEAD for text in contents)
+        return self.form(conversation), most
 
     async def each_adds(self, messages: Sequence[Message]) -> list[int]:
         """What each message adds to the prompt of those before it; the first brings what the template puts around
@@ -119,16 +120,18 @@ class WindowCounter:
             total, last = sum(pieces) + self.counter.frame, pieces[-1] if pieces else 0
         else:
             total, last = await self.prompt(groups), None
-        return CountedForm(groups, total, last, len(conversation.messages), epoch, self.counter.tokenizer, self.source)
+        return CountedForm(
+            tail_of(groups), total, last, len(conversation.messages), epoch, self.counter.tokenizer, self.source
+        )
 
     async def _count_extended(self, form: CountedForm, message: Message) -> CountedForm | None:
-        groups = extend(form.groups, message, self.dialect) if form.last is not None else None
-        if groups is None or form.last is None:
+        tail = extend(form.tail, message, self.dialect) if form.last is not None else None
+        if tail is None or form.last is None:
             return None
-        [last] = await self._count_pieces(groups[-1:], leading=len(groups) == 1)
-        merged = len(groups) == len(form.groups)
+        [last] = await self._count_pieces(tail.groups[-1:], leading=tail.count == 1)
+        merged = tail.count == form.tail.count
         total = form.tokens + last - (form.last if merged else 0)
-        return CountedForm(groups, total, last, form.upto + 1, form.epoch, form.tokenizer, form.source)
+        return CountedForm(tail, total, last, form.upto + 1, form.epoch, form.tokenizer, form.source)
 
     async def _pieces(self, groups: Groups) -> list[int]:
         if not groups:

@@ -8,7 +8,7 @@ import attrs
 from attrs import define
 
 from ullage.contexts.answering import AnswerOptions, Prompt
-from ullage.contexts.counting import Groups, WindowCounter
+from ullage.contexts.counting import CountedForm, Groups, WindowCounter
 from ullage.contexts.models import ActiveModel
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
@@ -34,19 +34,19 @@ class Room:
         limit = await self.sessions.models.limit(active)
         if shrink is None and (prompt := self._roughly(session, options, limit)) is not None:
             return prompt
-        form = await self.sessions.counted(session, session.state)
-        tools_tokens = await self._tools_tokens(session, form.groups, options.tools)
+        form, groups = await self._counted(session)
+        tools_tokens = await self._tools_tokens(session, groups, options.tools)
         tokens = form.tokens + tools_tokens
         if limit is None:
-            return Prompt(form.groups, tokens, None)
+            return Prompt(groups, tokens, None)
         reserved = reserved_tokens(limit, self.sessions.settings().context.reserve_output, options.max_tokens)
         usable = int(usable_tokens(limit, reserved) * (shrink or 1))
         if tokens <= usable and shrink is None:
-            return Prompt(form.groups, tokens, limit - tokens)
+            return Prompt(groups, tokens, limit - tokens)
         await self._trim(session, usable, tools_tokens, limit)
-        form = await self.sessions.counted(session, session.state)
+        form, groups = await self._counted(session)
         tokens = form.tokens + tools_tokens
-        return Prompt(form.groups, tokens, max(limit - tokens, 1))
+        return Prompt(groups, tokens, max(limit - tokens, 1))
 
     async def tokens(self, session: Session, prompt: Prompt) -> int:
         """The tokens of a prompt, counted now where a rough count was enough before."""
@@ -54,6 +54,11 @@ class Room:
             return prompt.tokens
         counter = self.sessions.counter(session.state.record)
         return await counter.prompt(prompt.groups) + session.tools_tokens
+
+    async def _counted(self, session: Session) -> tuple[CountedForm, Groups]:
+        state = session.state
+        form = await self.sessions.counted(session, state)
+        return form, self.sessions.counter(state.record).form(state.conversation)
 
     def _roughly(self, session: Session, options: AnswerOptions, limit: int | None) -> Prompt | None:
         """A person waits for the first token, and an exact count may be a request to the server. While the most that

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 from attrs import frozen
 
+from ullage.conversation.growing import Growing
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation, change_between
 from ullage.conversation.sending import Conversation
@@ -21,7 +22,7 @@ class ContextState:
 
     record: ContextRecord
     revision: int
-    messages: tuple[Message, ...]
+    messages: Growing[Message]
     pinned: frozenset[str]
     carried: frozenset[str]
     epoch: int = 0
@@ -41,11 +42,11 @@ class ContextState:
 
     def resting(self) -> ContextState:
         """The same without its messages, for a context that is at rest: whoever wants it next loads it anew."""
-        return attrs.evolve(self, revision=RESTING, messages=(), epoch=self.epoch + 1)
+        return attrs.evolve(self, revision=RESTING, messages=Growing(), epoch=self.epoch + 1)
 
     @classmethod
     def loaded(cls, record: ContextRecord, window: StoredWindow, epoch: int = 0) -> ContextState:
-        return cls(record, window.revision, window.messages, window.pinned, window.carried, epoch)
+        return cls(record, window.revision, Growing(window.messages), window.pinned, window.carried, epoch)
 
 
 @frozen
@@ -61,9 +62,9 @@ def after(state: ContextState, planned: Planned, revision: int) -> ContextState:
     commit = planned.commit
     messages, epoch = state.messages, state.epoch
     if planned.window is not None:
-        messages, epoch = planned.window, epoch + 1
+        messages, epoch = Growing(planned.window), epoch + 1
     elif commit.appended:
-        messages += commit.messages
+        messages = messages.grown(commit.messages)
     prompt_changed = commit.record is not None and commit.record.system_prompt != state.record.system_prompt
     if commit.carried is not None or prompt_changed:
         epoch += planned.window is None

@@ -58,28 +58,38 @@ def compose(conversation: Conversation, dialect: Dialect) -> tuple[SentGroup, ..
     return tuple(groups)
 
 
-def extend(groups: Sequence[SentGroup], message: Message, dialect: Dialect) -> tuple[SentGroup, ...] | None:
-    """``groups`` with one more message at the end, without looking at the whole; None where the whole must be composed
-    anew because the message changes what stands before it."""
+@frozen
+class Tail:
+    """The end of a form: as much of it as the next message may touch. ``count`` is how many groups the whole has."""
+
+    groups: tuple[SentGroup, ...]
+    count: int
+
+
+def tail_of(groups: Sequence[SentGroup], count: int | None = None) -> Tail:
+    """From the last user's words on. ``count`` None: ``groups`` is the whole form."""
+    start = max((i for i, group in enumerate(groups) if group.message.role == "user"), default=0)
+    return Tail(tuple(groups[start:]), len(groups) if count is None else count)
+
+
+def extend(tail: Tail, message: Message, dialect: Dialect) -> Tail | None:
+    """The end of a form with one more message, without looking at the whole; None where the whole must be composed anew
+    because the message changes what stands before it."""
     plain = message.role in ("user", "assistant") and not message.tool_calls and message.summary_of is None
-    if not plain or not groups:
+    if not plain or not tail.groups:
         return None
-    last = groups[-1].message
-    if last.role == "tool" or last.tool_calls or (len(groups) == 1 and message.role == "assistant"):
+    last = tail.groups[-1].message
+    if (
+        last.role == "tool"
+        or last.tool_calls
+        or (tail.is_whole and len(tail.groups) == 1 and message.role == "assistant")
+    ):
         return None
-    if message.role == "user" and _in_tool_loop(groups):
+    ends_tool_loop = message.role == "user" and any(group.message.reasoning is not None for group in tail.groups)
+    if ends_tool_loop:
         return None
-    return (*groups[:-1], *_merge([groups[-1], SentGroup((message.id,), as_sent(message, dialect))]))
-
-
-def _in_tool_loop(groups: Sequence[SentGroup]) -> bool:
-    """Whether reasoning is being sent that the next user message ends."""
-    for group in reversed(groups):
-        if group.message.reasoning is not None:
-            return True
-        if group.message.role == "user":
-            break
-    return False
+    merged = _merge([tail.groups[-1], SentGroup((message.id,), as_sent(message, dialect))])
+    return tail_of((*tail.groups[:-1], *merged), tail.count + len(merged) - 1)
 
 
 def _leads(message: Message, carried: Collection[str]) -> bool:

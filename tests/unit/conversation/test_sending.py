@@ -12,6 +12,7 @@ from ullage.conversation.sending import (
     SentGroup,
     compose,
     extend,
+    tail_of,
 )
 
 PLAIN = Dialect(accepts_system=True, disarm=lambda text: text)
@@ -121,6 +122,15 @@ def test_every_content_is_disarmed() -> None:
 
 
 def test_extending_declines_what_would_change_the_beginning() -> None:
-    groups = compose(Conversation(talk("user")), PLAIN)
-    assert extend(groups, message(1, "system"), PLAIN) is None
-    assert extend((), message(0, "user"), PLAIN) is None
+    tail = tail_of(compose(Conversation(talk("user")), PLAIN))
+    assert extend(tail, message(1, "system"), PLAIN) is None
+    assert extend(tail_of(()), message(0, "user"), PLAIN) is None
+
+
+def test_a_tail_is_carried_on_without_the_whole() -> None:
+    messages = talk("user", "assistant", "user")
+    tail = tail_of(compose(Conversation(messages), PLAIN))
+    assert [group.message.content for group in tail.groups] == ["user 2"]
+    extended = extend(tail, message(3, "user", "And?"), PLAIN)
+    assert extended is not None
+    assert (extended.groups[-1].message.content, extended.count) == ("user 2\n\nAnd?", 3)
