@@ -79,11 +79,7 @@ def extend(tail: Tail, message: Message, dialect: Dialect) -> Tail | None:
     if not plain or not tail.groups:
         return None
     last = tail.groups[-1].message
-    if (
-        last.role == "tool"
-        or last.tool_calls
-        or (tail.is_whole and len(tail.groups) == 1 and message.role == "assistant")
-    ):
+    if last.role == "tool" or last.tool_calls or (tail.count == 1 and message.role == "assistant"):
         return None
     ends_tool_loop = message.role == "user" and any(group.message.reasoning is not None for group in tail.groups)
     if ends_tool_loop:
