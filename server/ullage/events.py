@@ -8,6 +8,8 @@ from typing import Literal
 
 from attrs import Factory, define, field, frozen
 
+from ullage.whereabouts import whereabouts
+
 logger = logging.getLogger(__name__)
 
 EventKind = Literal[
@@ -66,5 +68,5 @@ class EventBus:
         for listener in tuple(self._listeners):
             try:
                 listener(signal)
-            except Exception:
-                logger.exception("A listener failed on %s", type(signal).__name__)
+            except Exception as error:  # whatever it is, the others are to hear
+                logger.error("A listener failed on %s: %s", type(signal).__name__, whereabouts(error))

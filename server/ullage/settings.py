@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,6 @@ CacheType = Literal["f16", "q8_0", "q4_0", "q5_0", "q5_1", "q4_1", "bf16", "f32"
 Strategy = Literal["truncate", "summarize", "hybrid"]
 ProviderChoice = Literal["auto", "embedded", "llamacpp", "ollama", "openai"]
 SettingSource = Literal["default", "user file", "workspace file", "editor", "environment", "command"]
-
-SOURCES: tuple[SettingSource, ...] = typing.get_args(SettingSource)
 """From the weakest to the strongest."""
 
 FROM_REPOSITORY = ("context", "tokens")
@@ -179,7 +178,11 @@ class Resolved:
     problems: tuple[Problem, ...]
 
     def values(self) -> list[SettingValue]:
-        return [SettingValue(path, value, self.origins.get(path, "default")) for path, value in flatten(self.settings)]
+        """Every leaf, fit to be shown: addresses without what could be a secret."""
+        return [
+            SettingValue(path, _shown(path, value), self.origins.get(path, "default"))
+            for path, value in flatten(self.settings)
+        ]
 
 
 Layer: TypeAlias = tuple[SettingSource, Mapping[str, Any]]
@@ -240,6 +243,17 @@ def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, object]]:
 def camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.title() for part in rest)
+
+
+def _shown(path: str, value: object) -> object:
+    return without_secrets(value) if path.endswith(".url") and isinstance(value, str) else value
+
+
+def without_secrets(url: str) -> str:
+    """A URL without user, password, query and fragment. A password may hold any character, so that all up to the last
+    "@" goes."""
+    scheme, separator, rest = url.rpartition("://") if "://" in url else ("", "", url)
+    return scheme + separator + re.split(r"[?#]", rest.rpartition("@")[2])[0]
 
 
 def _allowed_from_repository(path: str) -> bool:

@@ -358,3 +358,47 @@ async def test_an_append_is_answered_although_the_counting_server_went_away(tmp_
         usage = (await client.request("context/status"))["usage"]
         assert usage["source"] in ("estimate", "tiktoken")
         assert await window_of(client, context_id) == ["Hello.", "I heard you.", "Are you still there?"]
+
+
+async def test_a_question_that_is_cleared_away_is_not_sent(tmp_path: Path) -> None:
+    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url)) as client:
+        context_id = await opened(client)
+        chatting = await client.begin("context/chat", {"contextId": context_id, "text": "Hello."})
+        clearing = await client.begin("context/clear", {"contextId": context_id})
+        await client.answer(clearing)
+        try:
+            await client.answer(chatting)
+        except RpcError as error:
+            assert (error.code, error.data["path"]) == (-32602, "text")
+            assert server.sent(CHAT) == []
+        assert await window_of(client, context_id) == []
+        for request in server.sent(CHAT):
+            assert json.loads(request.body)["messages"]
+
+
+async def test_an_answer_whose_question_was_cleared_goes_into_the_history(tmp_path: Path) -> None:
+    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url)) as client:
+        server.answers.append(Answer(gate=(gate := asyncio.Event())))
+        context_id = await opened(client)
+        chatting = await client.begin("context/chat", {"contextId": context_id, "text": "Hello."})
+        await asyncio.wait_for(server.received(CHAT), 10)
+        await client.request("context/clear", {"contextId": context_id})
+        gate.set()
+        assert (await client.answer(chatting))["message"]["content"] == "I heard you."
+        assert await window_of(client, context_id) == []
+        assert await window_of(client, context_id, "history") == ["Hello.", "I heard you."]
+
+
+async def test_undoing_a_turn_takes_its_own_words_only(tmp_path: Path) -> None:
+    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url)) as client:
+        server.answers.append(Answer(gate=(gate := asyncio.Event())))
+        context_id = await opened(client)
+        chatting = await client.begin("context/chat", {"contextId": context_id, "text": "Hello."})
+        await asyncio.wait_for(server.received(CHAT), 10)
+        await appended(client, context_id, "By the way.")
+        gate.set()
+        await client.answer(chatting)
+        operations = (await client.request("context/history", {"contextIds": [context_id]}))["operations"]
+        turn = next(operation for operation in operations if operation["kind"] == "chat")
+        await client.request("context/undo", {"contextId": context_id, "operationId": turn["id"]})
+        assert await window_of(client, context_id) == ["By the way."]

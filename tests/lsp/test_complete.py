@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from support.raw_client import RpcError
-from support.stub_servers import LlamaCppStub
+from support.stub_http import reply
+from support.stub_servers import LlamaCppStub, llamacpp_overflow
 from support.ullage_server import opened, ullage, using, window_of
 
 CHAT = "/v1/chat/completions"
@@ -99,3 +100,14 @@ async def test_a_history_without_anything_to_answer_is_refused(tmp_path: Path) -
             with pytest.raises(RpcError) as failure:
                 await client.request("context/complete", {"messages": messages})
             assert (failure.value.code, failure.value.data["path"]) == (-32602, "messages")
+
+
+async def test_a_server_that_keeps_refusing_is_an_overflow(tmp_path: Path) -> None:
+    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url)) as client:
+        refusal = reply(400, json.dumps(llamacpp_overflow(5000, 4096)))
+        server.fail(CHAT, refusal, refusal)
+        with pytest.raises(RpcError) as failure:
+            await client.request("context/complete", {"messages": history(3)})
+        assert failure.value.data["kind"] == "contextOverflow"
+        assert (failure.value.data["needed"], failure.value.data["limit"]) == (5000, 4096)
+        assert len(server.sent(CHAT)) == 2

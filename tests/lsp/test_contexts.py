@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,41 @@ async def test_closing_a_context_that_another_process_writes_closes_it_here_only
         closed = await second.request("context/close", {"contextId": context_id})
         assert closed["priority"] == "dormant"
         assert (await first.request("context/status"))["context"]["priority"] == "active"
+
+
+async def test_whoever_stops_being_active_is_told_so(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        first = await opened(client)
+        second = await opened(client, name="second")
+        await client.request("context/switch", {"contextId": first})
+        last: dict[str, str] = {}
+        while last != {first: "active", second: "ready"}:
+            context = (await client.notification("context/statusChanged"))["context"]
+            last[context["id"]] = context["priority"]
+
+
+async def test_looking_at_a_closed_context_does_not_open_it(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        await appended(client, context_id, "one")
+        await client.request("context/close", {"contextId": context_id})
+        await asyncio.sleep(0.3)
+        await client.request("context/list")
+        result = await client.request("context/switch", {"contextId": context_id})
+        assert result["restoredFrom"] == "store"
+
+
+async def test_nothing_is_left_of_an_erased_context(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        await appended(client, context_id, "one")
+        deleting = await client.begin("context/delete", {"contextId": context_id})
+        messages = [{"role": "user", "content": "too late"}]
+        appending = [
+            await client.begin("context/append", {"contextId": context_id, "messages": messages}) for _ in range(5)
+        ]
+        await client.answer(deleting)
+        for request in appending:
+            with pytest.raises(RpcError):
+                await client.answer(request)
+        assert not [path for path in (tmp_path / "storage").rglob(f"{context_id}*") if path.is_file()]

@@ -231,7 +231,7 @@ async def test_status_changes_are_told_and_the_last_state_always(tmp_path: Path)
         assert len(seen) < 30
 
 
-async def test_a_pin_that_outlived_its_turn_leaves_the_window_when_it_is_unpinned(tmp_path: Path) -> None:
+async def test_an_unpinned_message_stays_until_something_is_taken_out(tmp_path: Path) -> None:
     async with ullage(tmp_path) as client:
         context_id = await opened(client)
         [rule, _] = await appended(client, context_id, "Never use tabs.", "Hello.")
@@ -240,5 +240,112 @@ async def test_a_pin_that_outlived_its_turn_leaves_the_window_when_it_is_unpinne
         await client.request("context/clear", {"contextId": context_id})
         await appended(client, context_id, "Go on.")
         assert "pinned" not in await client.request("context/pin", {**pin, "pinned": False})
-        assert await window_of(client, context_id) == ["Go on."]
-        assert await window_of(client, context_id, "history") == ["Never use tabs.", "Hello.", "Go on."]
+        assert await window_of(client, context_id) == ["Never use tabs.", "Go on."]
+        await client.request("context/clear", {"contextId": context_id})
+        assert await window_of(client, context_id) == []
+
+
+async def test_undos_that_race_take_back_one_change_each(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        for text in ("one", "two"):
+            await appended(client, context_id, text)
+            await client.request("context/clear", {"contextId": context_id})
+        requests = [await client.begin("context/undo", {"contextId": context_id}) for _ in range(2)]
+        undone = [(await client.answer(request))["undone"]["id"] for request in requests]
+        assert len(set(undone)) == 2
+        assert await window_of(client, context_id) == ["one", "two"]
+
+
+async def test_what_an_undo_took_out_stays_out_when_a_later_change_is_undone(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        await appended(client, context_id, "A")
+        await appended(client, context_id, "B")
+        operations = (await client.request("context/history", {"contextIds": [context_id]}))["operations"]
+        first = next(operation for operation in operations if operation["kind"] == "append")
+        await client.request("context/clear", {"contextId": context_id})
+        await undo(client, context_id, operationId=first["id"])
+        await undo(client, context_id)
+        assert await window_of(client, context_id) == ["B"]
+
+
+async def test_clearing_what_is_clear_is_no_change(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        await appended(client, context_id, "one")
+        for _ in range(2):
+            await client.request("context/clear", {"contextId": context_id})
+        await undo(client, context_id)
+        assert await window_of(client, context_id) == ["one"]
+
+
+async def test_a_pinned_result_brings_its_call_along_and_a_pinned_call_its_later_results(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        call = {"id": "c", "name": "look", "arguments": "{}"}
+
+        async def append(**message: Any) -> None:
+            await client.request("context/append", {"contextId": context_id, "messages": [message]})
+
+        await append(role="user", content="Look.")
+        await append(role="assistant", content="", toolCalls=[call])
+        await append(role="tool", content="42", toolCallId="c", pinned=True)
+        await append(role="user", content="Again.")
+        await append(role="assistant", content="", toolCalls=[{**call, "id": "d"}], pinned=True)
+        await append(role="tool", content="43", toolCallId="d")
+        page = await client.request("context/messages", {"contextId": context_id})
+        assert [m.get("pinned", False) for m in page["messages"]] == [False, True, True, False, True, True]
+
+
+async def test_a_retry_pins_what_it_asks_to_be_pinned(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        message = {"role": "user", "content": "x", "id": encode(1, 1)}
+        await client.request("context/append", {"contextId": context_id, "messages": [message]})
+        again = {"contextId": context_id, "messages": [{**message, "pinned": True}]}
+        reply = await client.request("context/append", again)
+        assert reply["messages"][0]["pinned"] is True
+        assert await window_of(client, context_id) == ["x"]
+
+
+async def test_retries_that_race_say_a_thing_once(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        for n in range(20):
+            message = {"role": "user", "content": f"m{n}", "id": encode(n, n)}
+            params = {"contextId": context_id, "messages": [message]}
+            requests = [await client.begin("context/append", params) for _ in range(3)]
+            for request in requests:
+                assert (await client.answer(request))["messages"][0]["content"] == f"m{n}"
+        assert await window_of(client, context_id) == [f"m{n}" for n in range(20)]
+
+
+async def test_a_long_run_of_one_role_costs_no_more_with_every_message(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        messages = [{"role": "user", "content": "word " * 200} for _ in range(1000)]
+        await client.request("context/append", {"contextId": context_id, "messages": messages}, timeout=30)
+        before = _resident(client.process.pid)
+        for _ in range(200):
+            await appended(client, context_id, "word " * 200)
+        assert _resident(client.process.pid) - before < 30 * 2**20
+
+
+async def test_every_operation_has_its_detail(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        await client.request("context/update", {"contextId": context_id, "systemPrompt": "secret words"})
+        await client.request("context/update", {"contextId": context_id, "workspaceUri": "file:///elsewhere"})
+        operations = (await client.request("context/history", {"contextIds": [context_id]}))["operations"]
+        assert [operation["detail"] for operation in operations] == [
+            {"name": "main"},
+            {},
+            {"workspaceUri": "file:///elsewhere"},
+        ]
+
+
+def _resident(pid: int) -> int:
+    import psutil
+
+    return int(psutil.Process(pid).memory_info().rss)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.conversations import conversations
+from ullage.conversation.fitting import reduce, reductions
 from ullage.conversation.growing import Growing
 from ullage.conversation.ids import Monotonic, encode, is_ulid
 from ullage.conversation.operations import change_between, undo_change
 from ullage.conversation.sending import Conversation, Dialect, compose, extend, tail_of
 from ullage.conversation.turns import turns_of, without_oldest_turns
-from ullage.conversation.usage import measure, reserved_tokens
+from ullage.conversation.usage import Usage, measure, reserved_tokens
 
 dialects = st.builds(Dialect, accepts_system=st.booleans(), disarm=st.just(lambda text: text))
 windows = st.lists(st.integers(0, 40).map(str), unique=True, max_size=12)
@@ -20,33 +22,48 @@ windows = st.lists(st.integers(0, 40).map(str), unique=True, max_size=12)
 @settings(max_examples=300)
 @given(
     tokens=st.integers(0, 10**7),
-    limit=st.none() | st.integers(1, 10**7),
+    more=st.integers(1, 10**6),
+    limit=st.integers(1, 10**7),
     reserve=st.integers(1, 10**6),
     max_tokens=st.none() | st.integers(1, 10**6),
-    messages=st.integers(0, 10**5),
     growth=st.lists(st.integers(-100, 5000), max_size=8),
 )
 def test_property_10_usage_figures_agree(
-    tokens: int, limit: int | None, reserve: int, max_tokens: int | None, messages: int, growth: list[int]
+    tokens: int, more: int, limit: int, reserve: int, max_tokens: int | None, growth: list[int]
 ) -> None:
     reserved = reserved_tokens(limit, reserve, max_tokens)
-    usage = measure(
-        tokens=tokens, limit=limit, reserved=reserved, messages=messages, source="vocabulary", growth=growth
-    )
-    assert (usage.tokens, usage.limit, usage.messages) == (tokens, limit, messages)
-    assert usage.reserved == (max_tokens or min(reserve, limit // 4 if limit else reserve))
-    if limit is None:
-        assert usage.fraction is None
-        assert usage.pressure is None
-        assert usage.turns_left is None
-    else:
-        assert usage.fraction == tokens / limit
-        assert usage.pressure is not None
-        assert (
-            usage.pressure * max(limit - reserved, 1) == tokens
-            or abs(usage.pressure - tokens / max(limit - reserved, 1)) < 1e-9
+    if max_tokens is None:
+        assert reserved <= reserve
+        assert 4 * reserved <= limit
+
+    def usage(tokens: int) -> Usage:
+        return measure(
+            tokens=tokens, limit=limit, reserved=reserved, messages=3, source="vocabulary", growth=growth, threshold=0.8
         )
-        assert usage.turns_left is None or usage.turns_left >= 0
+
+    now, later = usage(tokens), usage(tokens + more)
+    assert now.fraction is not None and now.pressure is not None
+    assert later.fraction is not None and later.pressure is not None
+    assert now.fraction * limit == pytest.approx(tokens)
+    assert now.pressure >= now.fraction
+    assert later.fraction > now.fraction
+    assert later.pressure > now.pressure
+    assert (now.pressure <= 1) == (tokens + reserved <= limit) or reserved >= limit
+    assert (now.turns_left is None) == all(step <= 0 for step in growth)
+    if now.turns_left is not None and later.turns_left is not None:
+        assert 0 <= later.turns_left <= now.turns_left
+        assert now.turns_left == 0 or now.pressure < 0.8
+
+
+@settings(max_examples=100)
+@given(tokens=st.integers(0, 10**7), reserve=st.integers(1, 10**6), growth=st.lists(st.integers(0, 5000), max_size=8))
+def test_property_without_a_limit_nothing_is_claimed_that_needs_one(
+    tokens: int, reserve: int, growth: list[int]
+) -> None:
+    reserved = reserved_tokens(None, reserve)
+    usage = measure(tokens=tokens, limit=None, reserved=reserved, messages=1, source="estimate", growth=growth)
+    assert (usage.tokens, usage.limit, usage.reserved) == (tokens, None, reserve)
+    assert (usage.fraction, usage.pressure, usage.turns_left) == (None, None, None)
 
 
 @settings(max_examples=300)
@@ -115,6 +132,16 @@ def test_property_dropping_turns_never_parts_a_call_from_its_results(messages: l
     for m in kept:
         if m.role == "tool" and m.tool_call_id in called_before:
             assert m.tool_call_id in calls
+
+
+@settings(max_examples=300)
+@given(messages=conversations())
+def test_property_no_step_of_fitting_makes_a_message_longer(messages: list) -> None:
+    lengths = {m.id: len(m.content) for m in messages}
+    for step in reductions(messages):
+        reduced = reduce(messages, step)
+        assert all(len(m.content) <= lengths[m.id] for m in reduced)
+        assert step.masked <= sum(m.role == "tool" and len(m.content) < lengths[m.id] for m in reduced)
 
 
 @settings(max_examples=300)

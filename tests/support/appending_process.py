@@ -26,7 +26,7 @@ def main(folder: str, messages: int, name: str = "main") -> None:
     said = len(store.history(context, None, 1_000_000)[0])
     for number in range(said, said + messages) if messages else count(said):
         message = Message(new_id(), "user", f"{number} " + "x" * (number % 7 * 700), number)
-        operation = Operation(new_id(), context, "append", number, "client")
+        operation = Operation(new_id(), context, "append", number, "client", {})
         store.commit(Commit(operation, (message,), (message.id,)))
         os.write(1, f"{message.id}\n".encode())
 
@@ -35,7 +35,7 @@ def context_of(store: Store, name: str) -> str:
     found = store.find("file:///project", name)
     if found is None:
         found = ContextRecord(new_id(), name, "file:///project", 0, 0)
-        store.create(found, Operation(new_id(), found.id, "open", 0, "client"))
+        store.create(found, Operation(new_id(), found.id, "open", 0, "client", {}))
     return found.id
 
 

@@ -164,7 +164,7 @@ class Application:
             self.parts.sessions.stale(context_id)
 
     async def _status_now(self, context_id: str) -> ContextStatus | None:
-        session = await self.parts.sessions.get(context_id)
+        session = await self.parts.sessions.glance(context_id)
         return await self.parts.reports.status_now(session)
 
     async def _ask_for_settings(self) -> bool:

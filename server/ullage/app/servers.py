@@ -18,7 +18,7 @@ CELLS = 256
 def build_providers(settings: Settings) -> Sequence[Provider]:
     """Reads the header of the embedded model's file, so it belongs on a thread; sends nothing."""
     embedded = settings.providers.embedded
-    model = Path(embedded.model).expanduser() if embedded.model else None
+    model = _expanded(embedded.model) if embedded.model else None
     options = EmbeddedOptions(
         model=model,
         context_size=_embedded_size(settings, model or bundled_model()),
@@ -26,6 +26,14 @@ def build_providers(settings: Settings) -> Sequence[Provider]:
         threads=embedded.threads,
     )
     return build(settings.providers, options)
+
+
+def _expanded(file: str) -> Path:
+    """With the home folder in place of a tilde; where that person is not known, the name stands for no file."""
+    try:
+        return Path(file).expanduser()
+    except RuntimeError:
+        return Path(file)
 
 
 def _embedded_size(settings: Settings, model: Path | None) -> int:
@@ -44,5 +52,5 @@ def _context_length(model: Path | None) -> int | None:
     try:
         with GgufHeader(model) as header:
             return header.integer(f"{header.text('general.architecture')}.context_length")
-    except (GgufError, OSError):  # the engine itself will say what is wrong with the file
+    except (GgufError, OSError, ValueError):  # the engine itself will say what is wrong with the file
         return None

@@ -13,15 +13,19 @@ from ullage.contexts.counting import Groups
 from ullage.contexts.models import ActiveModel
 from ullage.contexts.values import Partial, StopReason, Timing
 from ullage.conversation.messages import Message, ToolCall, ToolDefinition
-from ullage.errors import ProviderError
+from ullage.errors import ContextOverflow, ProviderError, WindowExceeded
 from ullage.providers.base import ChatRequest, Delta, Finished, ToolChoice
 
 Emit = Callable[[Partial], None]
 
 SUSPECT_SHARE_EXACT = 0.95
 SUSPECT_SHARE_ESTIMATED = 0.6
-"""A server that reports less than this share of what was counted has cut the prompt: an exact count may miss a few
-tokens of an unusual template, an estimate may be off by a third."""
+SUSPECT_GAP = 64
+"""A server that reports less than this share of what was counted, and so many tokens less, has cut the prompt: an exact
+count may miss a few tokens of an unusual template, an estimate may be off by a third, and of a few words by more."""
+
+BELIEVED_SHARE = 0.75
+"""For refusals that name no figures."""
 
 
 @frozen
@@ -107,7 +111,25 @@ class Answer:
 
 def was_cut(sent: int, reported: int, *, exact: bool) -> bool:
     """Whether the server evaluated clearly less than the tokens that it was sent, and did not say so."""
-    return reported < sent * (SUSPECT_SHARE_EXACT if exact else SUSPECT_SHARE_ESTIMATED)
+    share = SUSPECT_SHARE_EXACT if exact else SUSPECT_SHARE_ESTIMATED
+    return sent - reported >= SUSPECT_GAP and reported < sent * share
+
+
+def refused_share(counted: int | None, refusal: WindowExceeded) -> float:
+    """How much of the window may still be believed in after the server refused a prompt that we thought would fit: as
+    much as our count was of the server's."""
+    if counted is None or not refusal.needed:
+        return BELIEVED_SHARE
+    return min(counted / refusal.needed, 1.0)
+
+
+def refused_again(refusal: WindowExceeded) -> ContextOverflow:
+    return ContextOverflow(
+        "The model server refuses the prompt as too long, also after something was left out of it. Clear the"
+        " conversation, or load the model with a larger context.",
+        needed=refusal.needed,
+        limit=refusal.limit,
+    )
 
 
 async def stream_answer(

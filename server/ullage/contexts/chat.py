@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 import attrs
 from attrs import Factory, define, field
 
-from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, stream_answer, was_cut
+from ullage.contexts.answering import (
+    Answer,
+    AnswerOptions,
+    Emit,
+    Prompt,
+    refused_again,
+    refused_share,
+    stream_answer,
+    was_cut,
+)
+from ullage.contexts.drafts import checked_text
 from ullage.contexts.finishing import finish
 from ullage.contexts.models import ActiveModel
 from ullage.contexts.room import Room
@@ -23,16 +32,12 @@ from ullage.conversation.operations import WindowChange
 from ullage.conversation.turns import is_pending
 from ullage.errors import (
     ContextBusy,
-    ContextOverflow,
     InvalidArgument,
     WindowExceeded,
 )
 from ullage.store.records import Commit
 
 logger = logging.getLogger(__name__)
-
-RETRY_SHARE = 0.75
-"""How much of the window is believed in after a refusal that named no figures."""
 
 
 @define(eq=False)
@@ -43,6 +48,7 @@ class _Turn:
     options: AnswerOptions
     emit: Emit
     tokens_before: int
+    question: tuple[str, ...] = ()
     answer: Answer = Factory(Answer)
     active: ActiveModel = field(init=False)
 
@@ -62,23 +68,25 @@ class Chats:
         session.answering, session.answer = True, asyncio.current_task()
         turn = _Turn(session, options, emit, session.counted.tokens if session.counted else 0)
         try:
-            await self._ask(session, text)
+            await self._ask(turn, text)
             return await self._answered(turn)
         finally:
             session.answering, session.answer = False, None
             self.sessions.stale(session.id)
 
-    async def _ask(self, session: Session, text: str | None) -> None:
+    async def _ask(self, turn: _Turn, text: str | None) -> None:
+        session = turn.session
         if text is None:
-            if not is_pending(session.state.messages, session.state.carried):
-                raise InvalidArgument("Nothing waits for an answer here. Give a text.", "text")
             await self.sessions.own_now(session)
+            turn.question = _pending_question(session.state)
             return
         if not text.strip():
             raise InvalidArgument("Say something: the text is empty.", "text")
+        checked_text(text, "text")
         message = Message(self.sessions.stamp.id(), "user", text, self.sessions.stamp.now())
+        turn.question = (message.id,)
 
-        def plan(state: ContextState) -> Planned:
+        async def plan(state: ContextState) -> Planned:
             operation = self.sessions.operation(session.id, "append", {"messageIds": [message.id]})
             record = attrs.evolve(state.record, last_used_at=message.created_at, dormant=False)
             change = WindowChange(added=(message.id,))
@@ -95,7 +103,11 @@ class Chats:
         """Commit the answer and tell of it; too late to be cancelled."""
         session, answer, active = turn.session, turn.answer, turn.active
         message = answer.message(self.sessions.stamp.id(), self.sessions.stamp.now())
-        await self.sessions.change(session, lambda state: self._keeping(state, active, message, answer))
+
+        async def plan(state: ContextState) -> Planned:
+            return self._keeping(state, turn, message)
+
+        await self.sessions.change(session, plan)
         await self.sessions.models.window_after_answer(active)
         await self._learn(turn, prompt)
         usage = await self.sessions.usage(session, turn.options.max_tokens)
@@ -105,6 +117,8 @@ class Chats:
 
     async def _streamed(self, turn: _Turn) -> Prompt:
         """Ask; where the server refuses the prompt as too long, make more room by a rule and ask once more."""
+        if turn.question[-1] not in turn.session.state.ids:
+            raise InvalidArgument("The question left the window before it was answered. Ask it again.", "text")
         prompt = await self.room.prompt(turn.session, turn.active, turn.options)
         try:
             await self._stream(turn, prompt)
@@ -113,9 +127,8 @@ class Chats:
                 raise
             if refusal.limit:
                 self.sessions.models.learnt_limit(turn.active, refusal.limit)
-            counted = await self.room.tokens(turn.session, prompt)
-            share = counted / refusal.needed if refusal.needed else RETRY_SHARE
-            prompt = await self.room.prompt(turn.session, turn.active, turn.options, shrink=min(share, 1.0))
+            share = refused_share(await self.room.tokens(turn.session, prompt), refusal)
+            prompt = await self.room.prompt(turn.session, turn.active, turn.options, shrink=share)
             await self._retry(turn, prompt)
         return prompt
 
@@ -127,25 +140,24 @@ class Chats:
         try:
             await self._stream(turn, prompt)
         except WindowExceeded as refusal:
-            raise ContextOverflow(
-                "The model server refuses the prompt as too long, also after the oldest turns left it. Clear the"
-                " conversation, or load the model with a larger context.",
-                needed=refusal.needed,
-                limit=refusal.limit,
-            ) from refusal
+            raise refused_again(refusal) from refusal
 
-    def _keeping(self, state: ContextState, active: ActiveModel, message: Message, answer: Answer) -> Planned:
-        """The answer at the window's end. The first answer makes the model the context's own, unless it is only the
-        small one that steps in where none was chosen."""
-        question = [m.id for m in _trailing_question(state.messages)]
+    def _keeping(self, state: ContextState, turn: _Turn, message: Message) -> Planned:
+        """The answer at the window's end, or, where its question has left the window meanwhile, in the history alone.
+
+        The first answer makes the model the context's own, unless it is only the small one that steps in where none was
+        chosen.
+        """
+        active, answer = turn.active, turn.answer
         record = attrs.evolve(state.record, last_used_at=message.created_at)
         if record.model is None and active.provider.name != "embedded":
             record = attrs.evolve(record, provider=active.provider.name, model=active.name)
-        ids = (*question, message.id)
+        asked = turn.question[-1] in state.ids
+        ids = (*turn.question, message.id)
         detail: dict[str, object] = {"messageIds": ids, "model": active.name, "stopReason": answer.stop_reason}
         operation = self.sessions.operation(record.id, "chat", detail)
-        change = WindowChange(added=ids)
-        return Planned(Commit(operation, messages=(message,), appended=(message.id,), change=change, record=record))
+        change, appended = (WindowChange(added=ids), (message.id,)) if asked else (None, ())
+        return Planned(Commit(operation, messages=(message,), appended=appended, change=change, record=record))
 
     async def _learn(self, turn: _Turn, prompt: Prompt) -> None:
         """Take the server's own figures into the statistics, and hold them against what was counted."""
@@ -165,11 +177,14 @@ class Chats:
             await self.sessions.models.learn(active, reported=finished.prompt_tokens, counted=counted)
 
 
-def _trailing_question(messages: Sequence[Message]) -> list[Message]:
-    """The person's own words that the answer belongs to."""
-    question: list[Message] = []
+def _pending_question(state: ContextState) -> tuple[str, ...]:
+    """The ids of what waits for an answer: the person's own words at the end, or the newest results."""
+    messages = state.messages
+    if not is_pending(messages, state.carried):
+        raise InvalidArgument("Nothing waits for an answer here. Give a text.", "text")
+    question: list[str] = []
     for message in reversed(messages):
-        if message.role != "user":
+        if message.role != messages[-1].role:
             break
-        question.insert(0, message)
-    return question
+        question.insert(0, message.id)
+    return tuple(question)

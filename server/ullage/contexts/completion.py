@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import define, frozen
 
-from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, stream_answer
+from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, refused_again, refused_share, stream_answer
 from ullage.contexts.counting import Groups, WindowCounter
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft, checked, message_of
@@ -68,12 +68,26 @@ class Completions:
         try:
             await self.sessions.models.watched(active, stream_answer(active, prompt, options, answer, emit))
         except WindowExceeded as refusal:
-            if not (refusal.limit and fit) or answer.first_token is not None:
+            if answer.first_token is not None:
                 raise
-            self.sessions.models.learnt_limit(active, refusal.limit)
-            prompt, fitted = await self._fitted(foreign, active, options, fit=fit)
-            await self.sessions.models.watched(active, stream_answer(active, prompt, options, answer, emit))
+            share = self._believed(active, prompt, refusal)
+            prompt, fitted = await self._fitted(foreign, active, options, fit=fit, share=share)
+            await self._once_more(active, prompt, options, answer, emit)
         return self._result(active, answer, prompt, fitted, options)
+
+    def _believed(self, active: ActiveModel, prompt: Prompt, refusal: WindowExceeded) -> float:
+        """The share of the window that may still be believed in after a refusal."""
+        if refusal.limit:
+            self.sessions.models.learnt_limit(active, refusal.limit)
+        return refused_share(prompt.tokens, refusal)
+
+    async def _once_more(
+        self, active: ActiveModel, prompt: Prompt, options: AnswerOptions, answer: Answer, emit: Emit
+    ) -> None:
+        try:
+            await self.sessions.models.watched(active, stream_answer(active, prompt, options, answer, emit))
+        except WindowExceeded as refusal:
+            raise refused_again(refusal) from refusal
 
     async def _model(self, context_id: str | None, model: str | None) -> ActiveModel:
         if model is not None:
@@ -84,14 +98,14 @@ class Completions:
         return await self.sessions.models.active(session.state.record)
 
     async def _fitted(
-        self, foreign: _Foreign, active: ActiveModel, options: AnswerOptions, *, fit: bool
+        self, foreign: _Foreign, active: ActiveModel, options: AnswerOptions, *, fit: bool, share: float = 1.0
     ) -> tuple[Prompt, Fitted | None]:
         limit = await self.sessions.models.limit(active)
         before = await foreign.tokens(Reduction())
         if limit is None:
             return Prompt(foreign.form(Reduction()), before, None), None
         reserved = reserved_tokens(limit, self.sessions.settings().context.reserve_output, options.max_tokens)
-        usable = usable_tokens(limit, reserved)
+        usable = int(usable_tokens(limit, reserved) * share)
         if before <= usable:
             return Prompt(foreign.form(Reduction()), before, limit - before), None
         steps = reductions(foreign.messages) if fit else [Reduction()]

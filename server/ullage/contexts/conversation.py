@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import attrs
@@ -17,12 +17,13 @@ from ullage.contexts.state import ContextState, Planned, replacing
 from ullage.contexts.values import Counts, MessageView, Undone
 from ullage.contexts.views import views
 from ullage.conversation.ids import is_ulid
-from ullage.conversation.messages import Message
+from ullage.conversation.messages import Message, speaks_of_tools
 from ullage.conversation.operations import UNDONE_BY_DEFAULT, Operation, WindowChange, undo_change
 from ullage.conversation.turns import call_partners
 from ullage.conversation.usage import Usage, usable_tokens
 from ullage.errors import ContextOverflow, InvalidArgument, NothingToUndo, UnknownMessage
 from ullage.store.records import Commit, LoggedOperation
+from ullage.store.store import Store
 
 
 @define(eq=False)
@@ -34,13 +35,16 @@ class Conversations:
         """Add messages at the window's end. What an earlier try with the same ids added is not added again."""
         checked(drafts)
         session = await self.sessions.get(context_id)
-        present = await self._added_before(session, drafts)
-        messages = tuple(present.get(d.id or "") or message_of(d, self.sessions.stamp) for d in drafts)
-        fresh = tuple(m for m in messages if m.id not in present)
-        if fresh:
-            pinned = tuple(m.id for m, draft in zip(messages, drafts, strict=True) if draft.pinned)
-            await self.sessions.change(session, lambda state: self._appending(state, fresh, pinned))
-        usage = await self.sessions.usage(session)
+        messages: list[Message] = []
+
+        async def plan(state: ContextState) -> Planned | None:
+            present = await self._added_before(session, drafts)
+            messages[:] = [present.get(d.id or "") or message_of(d, self.sessions.stamp) for d in drafts]
+            wanted = {m.id for m, draft in zip(messages, drafts, strict=True) if draft.pinned}
+            return self._appending(state, tuple(m for m in messages if m.id not in present), wanted)
+
+        await self.sessions.change(session, plan)
+        usage = await self.sessions.usage(session, exactly=False)
         return await views(self.sessions, session.state, messages), usage
 
     async def messages(
@@ -68,12 +72,10 @@ class Conversations:
         if pinned:
             await self._check_pins_fit(session, ids)
 
-        def plan(state: ContextState) -> Planned:
+        async def plan(state: ContextState) -> Planned:
             self._in_window(state, message_id)
             operation = self.sessions.operation(session.id, "pin" if pinned else "unpin", {"messageIds": list(ids)})
-            if pinned:
-                return Planned(Commit(operation, pinned=ids))
-            return _unpinning(operation, state, ids)
+            return Planned(Commit(operation, pinned=ids if pinned else (), unpinned=() if pinned else ids))
 
         await self.sessions.change(session, plan)
         [shown] = await views(self.sessions, session.state, [message])
@@ -83,37 +85,50 @@ class Conversations:
         """Empty the window but for the system prompt and pins. Nothing leaves the history."""
         session = await self.sessions.get(context_id)
 
-        def plan(state: ContextState) -> Planned:
+        async def plan(state: ContextState) -> Planned | None:
             kept = tuple(m for m in state.messages if m.role == "system" or m.id in state.pinned)
             kept = tuple(m for m in kept if m.summary_of is None)
+            if len(kept) == len(state.messages):
+                return None
             carried = frozenset(m.id for m in kept if m.role != "system")
             detail: dict[str, object] = {"removed": len(state.messages) - len(kept)}
             return replacing(self.sessions.operation(context_id, "clear", detail), state, kept, carried)
 
-        await self.sessions.change(session, plan)
-        session.growth.clear()
-        self.sessions.tell("cleared", session, {"messages": len(session.state.messages)})
+        if await self.sessions.change(session, plan) is not None:
+            session.growth.clear()
+            self.sessions.tell("cleared", session, {"messages": len(session.state.messages)})
         return await self.sessions.usage(session)
 
     async def undo(self, context_id: str, operation_id: str | None) -> Undone:
-        """Take back a change of the window; what was said later stays at the end."""
+        """Take back a change of the window; what was said later stays at the end, and what another undo has taken out
+        stays out."""
         session = await self.sessions.get(context_id)
-        target = await self._undoable(context_id, operation_id)
-        assert target.change is not None
-        change = target.change
-        restored = await self.sessions.store.run(lambda store: store.messages_by_id(context_id, change.removed))
+        target: list[LoggedOperation] = []
 
-        def plan(state: ContextState) -> Planned:
-            by_id = {m.id: m for m in (*restored, *state.messages)}
-            ids = [id_ for id_ in undo_change(state.ids, change) if id_ in by_id]
-            detail: dict[str, object] = {"operationId": target.operation.id, "kind": target.operation.kind}
-            operation = self.sessions.operation(context_id, "undo", detail)
-            carried = None if change.carried_before is None else frozenset(change.carried_before)
-            return replacing(operation, state, tuple(by_id[id_] for id_ in ids), carried, undoes=target.operation.id)
+        async def plan(state: ContextState) -> Planned:
+            target[:] = [await self._undoable(context_id, operation_id)]
+            return await self._undoing(state, target[0])
 
         await self.sessions.change(session, plan)
-        self.sessions.tell("undone", session, {"operationId": target.operation.id, "kind": target.operation.kind})
-        return Undone(target.operation, await self.sessions.usage(session))
+        undone = target[0].operation
+        self.sessions.tell("undone", session, {"operationId": undone.id, "kind": undone.kind})
+        return Undone(undone, await self.sessions.usage(session))
+
+    async def _undoing(self, state: ContextState, target: LoggedOperation) -> Planned:
+        context_id, change = state.record.id, target.change
+        assert change is not None, "only what changed the window is undone"
+
+        def read(store: Store) -> tuple[list[Message], frozenset[str]]:
+            return store.messages_by_id(context_id, change.removed), store.taken_back(context_id)
+
+        removed, taken_back = await self.sessions.store.run(read)
+        by_id = {m.id: m for m in (*removed, *state.messages)}
+        present = set(state.ids)
+        ids = [id_ for id_ in undo_change(state.ids, change) if id_ in present or id_ not in taken_back]
+        detail: dict[str, object] = {"operationId": target.operation.id, "kind": target.operation.kind}
+        operation = self.sessions.operation(context_id, "undo", detail)
+        carried = None if change.carried_before is None else frozenset(change.carried_before)
+        return replacing(operation, state, tuple(by_id[id_] for id_ in ids), carried, undoes=target.operation.id)
 
     async def history(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[Operation]:
         """What was done, several contexts merged in time order; without ids, all of them."""
@@ -167,11 +182,20 @@ class Conversations:
                 raise InvalidArgument("This id belongs to another message. Give a new one.", f"messages[{index}].id")
         return present
 
-    def _appending(self, state: ContextState, messages: tuple[Message, ...], pinned: tuple[str, ...]) -> Planned:
-        ids = tuple(m.id for m in messages)
-        operation = self.sessions.operation(state.record.id, "append", {"messageIds": list(ids)})
-        change = WindowChange(added=ids)
-        return Planned(Commit(operation, messages=messages, appended=ids, pinned=pinned, change=change))
+    def _appending(self, state: ContextState, fresh: tuple[Message, ...], wanted: set[str]) -> Planned | None:
+        """``wanted`` are to be pinned; a tool call and its results are pinned together, also those that come later."""
+        pinned: set[str] = set()
+        if wanted or (state.pinned and any(map(speaks_of_tools, fresh))):
+            window = [*state.messages, *fresh]
+            pinned = _pinned_together(window, state.pinned | wanted) - state.pinned
+        if not fresh and not pinned:
+            return None
+        ids = tuple(m.id for m in fresh)
+        detail: dict[str, object] = {"messageIds": list(ids)}
+        operation = self.sessions.operation(state.record.id, "append" if fresh else "pin", detail)
+        change = WindowChange(added=ids) if fresh else None
+        marks = tuple(sorted(pinned))
+        return Planned(Commit(operation, messages=fresh, appended=ids, pinned=marks, change=change))
 
     def _in_window(self, state: ContextState, message_id: str) -> Message:
         message = next((m for m in state.messages if m.id == message_id), None)
@@ -213,11 +237,7 @@ class Conversations:
         return target
 
 
-def _unpinning(operation: Operation, state: ContextState, ids: Sequence[str]) -> Planned:
-    """A pin that is carried has outlived its turn: without the pin it leaves the window, too."""
-    leaving = state.carried.intersection(ids)
-    if not leaving:
-        return Planned(Commit(operation, unpinned=tuple(ids)))
-    kept = tuple(m for m in state.messages if m.id not in leaving)
-    planned = replacing(operation, state, kept, state.carried - leaving)
-    return attrs.evolve(planned, commit=attrs.evolve(planned.commit, unpinned=tuple(ids)))
+def _pinned_together(window: Sequence[Message], pinned: Collection[str]) -> set[str]:
+    """The pins that the window can hold, with the partners of those that call tools or answer calls."""
+    members = [m for m in window if m.id in pinned]
+    return {id_ for m in members for id_ in (call_partners(window, m) if speaks_of_tools(m) else (m.id,))}

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TypeAlias
 
+import attrs
 from attrs import define, frozen
 
-from ullage.conversation.messages import Message, SentMessage, ToolDefinition
+from ullage.conversation.messages import Message, SentMessage, ToolDefinition, speaks_of_tools
 from ullage.conversation.sending import Conversation, Dialect, SentGroup, Tail, as_sent, compose, extend, tail_of
 from ullage.conversation.usage import CountSource
 from ullage.tokens.cache import CountCache
 from ullage.tokens.counter import PromptCounter
 from ullage.tokens.special_text import disarm
-from ullage.tokens.templated_counter import speaks_of_tools
 
 Groups: TypeAlias = tuple[SentGroup, ...]
+
+ROUGH_FROM = 8192
+"""Characters of a run of messages of one role, from which on an append does not count the whole run again: that would
+make appending cost more with every message."""
 
 MOST_OVERHEAD = 64
 """Tokens: more than any template puts around one message that calls no tool."""
@@ -25,7 +28,10 @@ MOST_OVERHEAD = 64
 @frozen(eq=False)
 class CountedForm:
     """What a form costs, template included, and the end of it, to be carried on. ``upto`` is how many messages of the
-    window it covers; ``last`` is the share of the last group, None where the whole is not the sum of shares."""
+    window it covers; ``last`` is the share of the last group, None where the whole is not the sum of shares.
+
+    ``is_rough``: a long run of messages of one role was counted message by message, though it is sent as one.
+    """
 
     tail: Tail
     tokens: int
@@ -34,6 +40,7 @@ class CountedForm:
     epoch: int
     tokenizer: str
     source: CountSource
+    is_rough: bool = False
 
 
 @define
@@ -55,14 +62,17 @@ class WindowCounter:
     def form(self, conversation: Conversation) -> Groups:
         return compose(conversation, self.dialect)
 
-    async def count(self, conversation: Conversation, epoch: int = 0, known: CountedForm | None = None) -> CountedForm:
-        """Count a window; where ``known`` counts the beginning of the same one, only what came after it."""
+    async def count(
+        self, conversation: Conversation, epoch: int = 0, known: CountedForm | None = None, *, exactly: bool = True
+    ) -> CountedForm:
+        """Count a window; where ``known`` counts the beginning of the same one, only what came after it. Unless it is
+        to be counted ``exactly``, a long run of one role may be estimated, which the source of the count then says."""
         messages = conversation.messages
-        if known is None or not self._continues(known, messages, epoch):
+        if known is None or not self._continues(known, messages, epoch) or (exactly and known.is_rough):
             return await self._count_anew(conversation, epoch)
         form: CountedForm | None = known
         while form is not None and form.upto < len(messages):
-            form = await self._count_extended(form, messages[form.upto])
+            form = await self._count_extended(form, messages[form.upto], exactly=exactly)
         return form or await self._count_anew(conversation, epoch)
 
     def at_most(self, conversation: Conversation, epoch: int, known: CountedForm) -> tuple[Groups, int] | None:
@@ -81,13 +91,18 @@ class WindowCounter:
         return self.form(conversation), most
 
     async def each_adds(self, messages: Sequence[Message]) -> list[int]:
-        """What each message adds to the prompt of those before it; the first brings what the template puts around
-        all. They sum up to the whole prompt."""
-        totals, form = [0], None
-        for end in range(1, len(messages) + 1):
-            form = await self.count(Conversation(messages[:end]), known=form)
-            totals.append(form.tokens)
-        return [after - before for before, after in pairwise(totals)]
+        """What each message adds to the prompt of all. They sum up to it: what the template puts around all is the
+        first one's, and a merged group is shared out in the order in which it was said."""
+        groups = self.form(Conversation(messages))
+        total = await self.prompt(groups)
+        own = dict(zip((m.id for m in messages), await self.alone(messages), strict=True))
+        if self._adds_up(groups):
+            for group, tokens in zip(groups, await self._pieces(groups), strict=True):
+                if group.ids:
+                    own[group.ids[-1]] = tokens - sum(own[id_] for id_ in group.ids[:-1])
+        shares = [own[m.id] for m in messages]
+        shares[0] += total - sum(shares)
+        return shares
 
     async def prompt(self, groups: Groups, tools: Sequence[ToolDefinition] = ()) -> int:
         """Tokens of the whole prompt."""
@@ -124,14 +139,25 @@ class WindowCounter:
             tail_of(groups), total, last, len(conversation.messages), epoch, self.counter.tokenizer, self.source
         )
 
-    async def _count_extended(self, form: CountedForm, message: Message) -> CountedForm | None:
+    async def _count_extended(self, form: CountedForm, message: Message, *, exactly: bool) -> CountedForm | None:
         tail = extend(form.tail, message, self.dialect) if form.last is not None else None
         if tail is None or form.last is None:
             return None
-        [last] = await self._count_pieces(tail.groups[-1:], leading=tail.count == 1)
         merged = tail.count == form.tail.count
+        if merged and not exactly and len(tail.groups[-1].message.content) > ROUGH_FROM:
+            [added] = await self.alone([message])
+            return attrs.evolve(
+                form,
+                tail=tail,
+                tokens=form.tokens + added,
+                last=form.last + added,
+                upto=form.upto + 1,
+                source="estimate",
+                is_rough=True,
+            )
+        [last] = await self._count_pieces(tail.groups[-1:], leading=tail.count == 1)
         total = form.tokens + last - (form.last if merged else 0)
-        return CountedForm(tail, total, last, form.upto + 1, form.epoch, form.tokenizer, form.source)
+        return attrs.evolve(form, tail=tail, tokens=total, last=last, upto=form.upto + 1)
 
     async def _pieces(self, groups: Groups) -> list[int]:
         if not groups:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
 import attrs
 from attrs import define
 
-from ullage.contexts.finishing import finish
+from ullage.contexts.drafts import checked_text
+from ullage.contexts.finishing import begin, finish
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions, cancelled_and_settled
 from ullage.contexts.state import ContextState, Planned
 from ullage.contexts.values import Context, Priority, SwitchResult
 from ullage.contexts.workspaces import moved, normalise_uri
 from ullage.conversation.operations import OperationKind
-from ullage.errors import ContextBusy, InvalidArgument, UnknownContext
-from ullage.settings import Mode
+from ullage.errors import InvalidArgument, UllageError, UnknownContext
+from ullage.settings import Mode, camel
 from ullage.store.records import Commit, ContextRecord
 from ullage.store.store import Store
 
+logger = logging.getLogger(__name__)
+
 LONGEST_NAME = 200
+
+TOLD = ("name", "mode", "model", "provider", "workspace_uri")
+"""What the log tells of a change of the record; a system prompt is the person's own words, and stays out of it."""
 
 
 @define(eq=False)
@@ -48,9 +55,8 @@ class Directory:
         choice = await self.sessions.models.find(model) if model else None
         record = await self._found_or_made(uri, name, mode)
         session = await self.sessions.get(record.id)
-        if take_over and not session.lock.held:
-            self.sessions.locks.request_takeover(session.id)
-            await self.sessions.own_now(session)
+        if take_over:
+            await self.sessions.own_now(session, take_over=True)
         changes: dict[str, Any] = {"dormant": False} if session.state.record.dormant else {}
         if mode is not None and session.state.record.mode != mode:
             changes |= {"mode": mode, "system_prompt": self._mode(mode).system_prompt}
@@ -59,7 +65,7 @@ class Directory:
         if changes:
             await self._amend(session, "open", changes)
         if activate:
-            self.active_id = session.id
+            self._activate(session.id)
         self.sessions.stale(session.id)
         return await self.context(session)
 
@@ -79,6 +85,7 @@ class Directory:
             persona = self._mode(mode) if mode else Mode()
             changes |= {"mode": mode or None, "system_prompt": persona.system_prompt}
         if system_prompt is not None:
+            checked_text(system_prompt, "systemPrompt")
             changes["system_prompt"] = system_prompt or None
         if name is not None:
             changes["name"] = _checked_name(name)
@@ -106,11 +113,10 @@ class Directory:
         session = await self.sessions.get(context_id)
         if session.state.record.dormant:
             await self._amend(session, "open", {"dormant": False})
-        previous, self.active_id = self.active_id, session.id
+        previous = self._activate(session.id)
         context = await self.context(session)
         duration = (time.perf_counter() - began) * 1000
         self.sessions.tell("switched", session, {"previousContextId": previous})
-        self.sessions.stale(session.id)
         return SwitchResult(context, previous, "memory" if loaded else "store", round(duration, 3))
 
     async def close(self, context_id: str) -> Context:
@@ -118,11 +124,10 @@ class Directory:
         context it rests for this client only."""
         session = await self.sessions.get(context_id)
         await self._stop_answer(session)
-        if not session.state.record.dormant and self.sessions.locks.try_acquire(session.id):
-            await self.sessions.refresh(session)
+        if not session.state.record.dormant and await self.sessions.own_if_free(session):
             await self._amend(session, "close", {"dormant": True})
         context = attrs.evolve(await self.context(session), priority="dormant")
-        self._rest(session)
+        await self._rest(session)
         return context
 
     async def delete(self, context_id: str) -> None:
@@ -131,6 +136,7 @@ class Directory:
         await self._stop_answer(session)
         async with session.mutex:
             await self.sessions.own(session)
+            begin()
             await finish(self.sessions.store.run(lambda store: store.delete(session.id)))
             session.lock.release()
             self.sessions.drop(session)
@@ -154,19 +160,25 @@ class Directory:
         self.sessions.tell("modelChanged", session, detail)
         return await self.context(session)
 
-    async def folder_renamed(self, old_uri: str, new_uri: str) -> None:
-        """Contexts move with their folder."""
+    async def folder_renamed(self, old_uri: str, new_uri: str) -> int:
+        """Contexts move with their folder. Returns how many could not, because another process writes them or the new
+        folder has one of the name already: they stay where they were, reachable, and nothing is lost."""
         old, new = normalise_uri(old_uri, "oldUri"), normalise_uri(new_uri, "newUri")
+        left_behind = 0
         for record in await self.sessions.store.run(lambda store: store.contexts()):
             target = moved(record.workspace_uri, old, new)
             if target is None:
                 continue
-            session = await self.sessions.get(record.id)
             try:
+                session = await self.sessions.get(record.id)
                 await self._refuse_taken(session, {"workspace_uri": target})
-                await self._amend(session, "rename", {"workspace_uri": target})
-            except (InvalidArgument, ContextBusy):  # it stays where it was: reachable, and nothing is lost
-                continue
+                if await self.sessions.own_if_free(session):
+                    await self._amend(session, "rename", {"workspace_uri": target})
+                    continue
+            except UllageError as error:
+                logger.warning("A context did not move with its folder: %s", error.kind)
+            left_behind += 1
+        return left_behind
 
     async def folder_removed(self, uri: str) -> None:
         """The contexts of a folder that left the workspace rest; another window may still have them open."""
@@ -175,9 +187,9 @@ class Directory:
             if session.state.record.workspace_uri != normal:
                 continue
             await self._stop_answer(session)
-            self._rest(session)
+            await self._rest(session)
 
-    async def context(self, session: Session) -> Context:
+    async def context(self, session: Session, *, exactly: bool = True) -> Context:
         record = session.state.record
         return Context(
             id=record.id,
@@ -188,7 +200,7 @@ class Directory:
             priority=self._priority(record),
             created_at=record.created_at,
             last_used_at=record.last_used_at,
-            usage=await self.sessions.usage(session),
+            usage=await self.sessions.usage(session, exactly=exactly),
         )
 
     def _model_name(self, record: ContextRecord) -> str | None:
@@ -238,9 +250,9 @@ class Directory:
         return await self.sessions.store.run(make)
 
     async def _amend(self, session: Session, kind: OperationKind, changes: dict[str, Any]) -> None:
-        def plan(state: ContextState) -> Planned:
+        async def plan(state: ContextState) -> Planned:
             record = attrs.evolve(state.record, last_used_at=self.sessions.stamp.now(), **changes)
-            detail = {key: value for key, value in changes.items() if key in ("name", "mode", "model", "workspace_uri")}
+            detail = {camel(key): value for key, value in changes.items() if key in TOLD}
             return Planned(Commit(self.sessions.operation(session.id, kind, detail), record=record))
 
         await self.sessions.change(session, plan)
@@ -254,8 +266,15 @@ class Directory:
             path = "name" if "name" in changes else "workspaceUri"
             raise InvalidArgument("That workspace has a context of this name already. Choose another name.", path)
 
-    def _rest(self, session: Session) -> None:
-        session.rest()
+    def _activate(self, context_id: str) -> str | None:
+        """Make a context the active one; return the id of the one before."""
+        previous, self.active_id = self.active_id, context_id
+        for changed in {previous, context_id} - {None}:
+            self.sessions.stale(changed)
+        return previous
+
+    async def _rest(self, session: Session) -> None:
+        await self.sessions.rest(session)
         if self.active_id == session.id:
             self.active_id = None
 

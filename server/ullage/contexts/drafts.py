@@ -41,12 +41,26 @@ def checked(drafts: Sequence[Draft], path: str = "messages") -> None:
             if draft.id in seen:
                 raise InvalidArgument("Two messages of one request bear the same id.", f"{where}.id")
             seen.add(draft.id)
-        if len(draft.content) > LARGEST_MESSAGE:
-            raise InvalidArgument(f"A message has at most {LARGEST_MESSAGE:,} characters.", f"{where}.content")
+        _check_lengths(draft, where)
         if draft.role == "tool" and not draft.tool_call_id:
             raise InvalidArgument("A tool's result names the call that it answers.", f"{where}.toolCallId")
         if draft.tool_calls and draft.role != "assistant":
             raise InvalidArgument("Only the assistant calls tools.", f"{where}.toolCalls")
+
+
+def checked_text(text: str, path: str) -> None:
+    """Refuse a text that is larger than any message may be."""
+    if len(text) > LARGEST_MESSAGE:
+        raise InvalidArgument(f"A text has at most {LARGEST_MESSAGE:,} characters. Send a part of it.", path)
+
+
+def _check_lengths(draft: Draft, where: str) -> None:
+    checked_text(draft.content, f"{where}.content")
+    checked_text(draft.name or "", f"{where}.name")
+    checked_text(draft.tool_call_id or "", f"{where}.toolCallId")
+    for number, call in enumerate(draft.tool_calls):
+        for field, text in (("id", call.id), ("name", call.name), ("arguments", call.arguments)):
+            checked_text(text, f"{where}.toolCalls[{number}].{field}")
 
 
 def message_of(draft: Draft, stamp: Stamp) -> Message:

@@ -11,6 +11,7 @@ from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.values import (
     AutoCompress,
+    Context,
     ContextStats,
     ContextStatus,
     CountCacheStats,
@@ -35,11 +36,13 @@ class Reports:
         """The context's status once its model was looked for."""
         session = await self.directory.resolve(context_id)
         await self.sessions.models.active_if_any(session.state.record)
-        return await self.status_now(session)
+        return await self._status(session, await self.directory.context(session))
 
     async def status_now(self, session: Session) -> ContextStatus:
-        """The same without waiting for a model server."""
-        context = await self.directory.context(session)
+        """The same without waiting for a model server, as a status bar wants it at every change."""
+        return await self._status(session, await self.directory.context(session, exactly=False))
+
+    async def _status(self, session: Session, context: Context) -> ContextStatus:
         settings = self.sessions.settings().context
         active = self.sessions.models.known(session.state.record)
         usage = context.usage

@@ -95,7 +95,12 @@ class Room:
                 tools=tools_tokens,
             )
         before = await costs.of(0) + tools_tokens
-        planned = await self.sessions.change(session, lambda now: self._trimming(now, count))
+
+        async def plan(now: ContextState) -> Planned:
+            return self._trimming(now, count)
+
+        planned = await self.sessions.change(session, plan)
+        assert planned is not None, "the plan above is never empty"
         session.growth.clear()
         detail = {**planned.commit.operation.detail, "before": before, "after": after}
         self.sessions.tell("trimmed", session, {**detail, "operationId": planned.commit.operation.id})
@@ -122,8 +127,7 @@ class Room:
 
 def _carried(state: ContextState, cut: int) -> frozenset[str]:
     """The pins from before the cut: they go on inside the leading system message."""
-    pinned = {m.id for m in state.messages[:cut] if m.id in state.pinned and m.role != "system"}
-    return state.carried | pinned
+    return frozenset(m.id for m in state.messages[:cut] if m.id in state.pinned and m.role != "system")
 
 
 @define

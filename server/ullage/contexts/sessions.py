@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import Factory, define
 
 from ullage.contexts.counters import Counters
 from ullage.contexts.counting import CountedForm, WindowCounter
-from ullage.contexts.finishing import finish
+from ullage.contexts.finishing import begin, finish
 from ullage.contexts.models import ActiveModel, Models
 from ullage.contexts.session import Session
 from ullage.contexts.stamp import Stamp
@@ -27,7 +27,8 @@ from ullage.store.records import ContextRecord
 from ullage.store.store import Store
 from ullage.tokens.cache import CountCache
 
-Plan = Callable[[ContextState], Planned]
+Plan = Callable[[ContextState], Awaitable[Planned | None]]
+"""Makes of the present state what is to be committed; None: there is nothing to change."""
 
 
 @define(eq=False)
@@ -74,40 +75,63 @@ class Sessions:
     ) -> Operation:
         return Operation(self.stamp.id(), context_id, kind, self.stamp.now(), origin, detail)
 
-    async def change(self, session: Session, plan: Plan, *, then_cancel: bool = False) -> Planned:
-        """Commit what ``plan`` makes of the present state. Once begun it is finished, also when the caller is cancelled
-        (``then_cancel``: the cancel takes effect afterwards).
+    async def change(self, session: Session, plan: Plan, *, then_cancel: bool = False) -> Planned | None:
+        """Commit what ``plan`` makes of the present state, which stays the present one while it does. Once begun it is
+        finished, also when the caller is cancelled (``then_cancel``: the cancel takes effect afterwards).
 
         Raises ContextBusy where another process writes this context.
         """
         async with session.mutex:
             await self.own(session)
-            planned = plan(session.state)
-            if self.store.is_quick:
-                self._take(session, planned, self.store.commit_now(planned.commit))
-            else:
+            planned = await plan(session.state)
+            if planned is None:
+                return None
+            begin()
+            revision = self.store.commit_in_place(planned.commit)
+            if revision is None:
                 await finish(self._commit_on_thread(session, planned), then_cancel=then_cancel)
+            else:
+                self._take(session, planned, revision)
             return planned
 
-    async def own_now(self, session: Session) -> None:
+    async def own_now(self, session: Session, *, take_over: bool = False) -> None:
+        """The same for a request that changes nothing yet; ``take_over`` asks another holder to let go."""
         async with session.mutex:
-            await self.own(session)
+            await self.own(session, take_over=take_over)
 
-    async def own(self, session: Session) -> None:
-        """Take the context's lock, and the state that its last owner left."""
+    async def own_if_free(self, session: Session) -> bool:
+        """Take the context's lock unless another process holds it; whether this process has it now."""
+        async with session.mutex:
+            if not session.lock.held:
+                if not self.locks.try_acquire(session.id):
+                    return False
+                await self._refresh_or_release(session)
+            return True
+
+    async def own(self, session: Session, *, take_over: bool = False) -> None:
+        """Take the context's lock, and the state that its last owner left. The mutex is held by the caller."""
         if session.lock.held:
             return
-        await session.lock.acquire()
+        await self.refresh(session)  # a context that is gone needs no lock, and its lock's file is gone, too
+        await (session.lock.take_over() if take_over else session.lock.acquire())
+        await self._refresh_or_release(session)
+
+    async def rest(self, session: Session) -> None:
+        """Give lock and window back; see `Session.rest`."""
+        async with session.mutex:
+            session.rest()
+
+    async def _refresh_or_release(self, session: Session) -> None:
         try:
             await self.refresh(session)
         except UllageError:
             session.lock.release()
             raise
 
-    async def usage(self, session: Session, max_tokens: int | None = None) -> Usage:
+    async def usage(self, session: Session, max_tokens: int | None = None, *, exactly: bool = True) -> Usage:
         """How full the window is, counted for the context's model as far as it is known by now."""
         state = session.state
-        form = await self.counted(session, state)
+        form = await self.counted(session, state, exactly=exactly)
         active = self.models.known(state.record)
         limit = active.limit if active else None
         context = self.settings().context
@@ -121,13 +145,14 @@ class Sessions:
             threshold=context.compression.threshold,
         )
 
-    async def counted(self, session: Session, state: ContextState) -> CountedForm:
+    async def counted(self, session: Session, state: ContextState, *, exactly: bool = True) -> CountedForm:
         """The window's form, counted. A server that should count and does not answer is no reason to fail: what needs
         no server counts then, and says so."""
+        conversation, known = state.conversation, session.counted
         try:
-            form = await self.counter(state.record).count(state.conversation, state.epoch, session.counted)
+            form = await self.counter(state.record).count(conversation, state.epoch, known, exactly=exactly)
         except UllageError:
-            form = await self.counter_of(None).count(state.conversation, state.epoch, session.counted)
+            form = await self.counter_of(None).count(conversation, state.epoch, known, exactly=exactly)
         session.counted = form
         return form
 

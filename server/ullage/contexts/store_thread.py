@@ -40,18 +40,18 @@ class StoreThread:
     async def run(self, work: Callable[[Store], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._with_store, work)
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether commits took little lately and the store is free: then `commit_now` may be called."""
-        return self._commit_s < QUICK_S and not self._using.locked()
-
-    def commit_now(self, commit: Commit) -> int:
-        """Commit in place; return the new revision."""
-        return self._with_store(lambda store: self._timed(store, commit))
+    def commit_in_place(self, commit: Commit) -> int | None:
+        """Commit without the thread where that takes next to nothing: commits were quick lately, and neither this
+        process nor another is writing. The new revision, or None where it is to be done on the thread."""
+        if self._commit_s >= QUICK_S or self._using.locked():
+            return None
+        return self._with_store(lambda store: self._timed(store, commit, patient=False))
 
     async def commit(self, commit: Commit) -> int:
         """Commit on the thread; return the new revision."""
-        return await self.run(lambda store: self._timed(store, commit))
+        revision = await self.run(lambda store: self._timed(store, commit, patient=True))
+        assert revision is not None, "a patient commit is made, or raises"
+        return revision
 
     async def load(self, key: str) -> float | None:
         """A factor that was learnt, as `ullage.contexts.models.FactorStore` wants it."""
@@ -65,10 +65,10 @@ class StoreThread:
             await self.run(lambda store: store.close())
         self._executor.shutdown(wait=False)
 
-    def _timed(self, store: Store, commit: Commit) -> int:
+    def _timed(self, store: Store, commit: Commit, *, patient: bool) -> int | None:
         """A moving average tells what the next commit may take; one long wait is enough to go to the thread again."""
         began = time.perf_counter()
-        revision = store.commit(commit)
+        revision = store.commit(commit) if patient else store.commit_unless_locked(commit)
         taken = time.perf_counter() - began
         self._commit_s += _WEIGHT * (taken - self._commit_s)
         return revision

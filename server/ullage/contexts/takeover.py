@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from attrs import define
 
 from ullage.contexts.sessions import Sessions, cancelled_and_settled
+from ullage.whereabouts import whereabouts
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
 """Four looks a second keep the promise of letting go within one; each is a single ``stat``, or nothing at all."""
@@ -22,7 +26,10 @@ class Yielding:
         while True:
             await asyncio.sleep(POLL_S)
             for context_id in self.sessions.locks.takeover_requests():
-                await self._let_go(context_id)
+                try:
+                    await self._let_go(context_id)
+                except Exception as error:  # others go on asking, and this one asks again
+                    logger.error("A context could not be let go: %s", whereabouts(error))
 
     async def _let_go(self, context_id: str) -> None:
         """An answer on its way is kept as far as it has come."""

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote, urlsplit
+import re
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from ullage.errors import InvalidArgument
 
 _SAFE = "/:@!$&'()*+,;=~-._"
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]|%00")
+_DRIVE = re.compile(r"/[A-Za-z]:")
+
+
 def normalise_uri(uri: str, path: str = "workspaceUri") -> str:
     """One spelling for each folder: scheme, host and drive letter in lower case, the least percent-encoding, no
-    trailing slash. ``path`` names the parameter in the error.
+    trailing slash. What names different folders stays different. ``path`` names the parameter in the error.
 
     Raises:
-        InvalidArgument: not an absolute URI.
+        InvalidArgument: not an absolute URI, or one with control characters, which urllib would take out.
     """
+    parts = _split(uri)
+    if parts is None:
+        raise InvalidArgument("A workspace is named by an absolute URI such as file:///home/me/project.", path)
+    location = _least_encoded(parts.path).rstrip("/") or "/"
+    if _DRIVE.match(location):
+        location = location[:2].lower() + location[2:]
+    query = f"?{parts.query}" if parts.query else ""
+    fragment = f"#{parts.fragment}" if parts.fragment else ""
+    authority = f"//{parts.netloc.lower()}" if parts.netloc or parts.scheme == "file" else ""
+    return f"{parts.scheme.lower()}:{authority}{location}{query}{fragment}"
+
+
+def _split(uri: str) -> SplitResult | None:
+    """The parts of an absolute URI; None for what is none."""
     try:
+        uri.encode()
         parts = urlsplit(uri)
     except ValueError:
-        parts = urlsplit("")
-    if not parts.scheme or not (parts.path or parts.netloc) or "\0" in unquote(uri):
-        raise InvalidArgument("A workspace is named by an absolute URI such as file:///home/me/project.", path)
-    location = unquote(parts.path)
-    if len(location) > 2 and location[0] == "/" and location[1].isalpha() and location[2] == ":":
-        location = f"/{location[1].lower()}{location[2:]}"
-    location = quote(location.rstrip("/") or "/", safe=_SAFE)
-    query = f"?{parts.query}" if parts.query else ""
-    authority = f"//{parts.netloc.lower()}" if parts.netloc or parts.scheme == "file" else ""
-    return f"{parts.scheme.lower()}:{authority}{location}{query}"
+        return None
+    absolute = parts.scheme and (parts.path or parts.netloc)
+    return None if _CONTROL.search(uri) or not absolute else parts
+
+
+def _least_encoded(path: str) -> str:
+    """Bytes stay bytes, whether or not they are text; an encoded slash parts no folders, and so stays encoded."""
+    return "%2F".join(quote(unquote_to_bytes(part), safe=_SAFE) for part in re.split("%2[Ff]", path))
 
 
 def moved(uri: str, old: str, new: str) -> str | None:

@@ -19,8 +19,8 @@ SHORTEST_RESULT = 200
 
 @frozen
 class Reduction:
-    """``masked`` old tool results replaced by a placeholder, ``dropped`` oldest turns left out, and the newest turn's
-    tool results cut to ``longest_result`` characters (None: whole)."""
+    """``dropped`` oldest turns left out, ``masked`` old tool results of the others replaced by a placeholder, and the
+    newest turn's tool results cut to ``longest_result`` characters (None: whole)."""
 
     masked: int = 0
     dropped: int = 0
@@ -32,32 +32,40 @@ def reductions(messages: Sequence[Message]) -> list[Reduction]:
     mildest that fits."""
     turns = turns_of(messages)
     newest = turns[-1].start if turns else 0
-    old_results = sum(m.role == "tool" for m in messages[:newest])
-    steps = [Reduction(masked=count) for count in range(old_results + 1)]
-    steps += [Reduction(old_results, count) for count in range(1, len(turns))]
+    maskable = [position for position, m in enumerate(messages[:newest]) if _is_maskable(m)]
+    steps = [Reduction(masked=count) for count in range(len(maskable) + 1)]
+    steps += [
+        Reduction(sum(position >= turn.end for position in maskable), dropped)
+        for dropped, turn in enumerate(turns[:-1], start=1)
+    ]
     longest = max((len(m.content) for m in messages[newest:] if m.role == "tool"), default=0)
-    dropped = max(len(turns) - 1, 0)
     while longest > SHORTEST_RESULT:
         longest = max(longest // 2, SHORTEST_RESULT)
-        steps.append(Reduction(old_results, dropped, longest))
+        steps.append(attrs.evolve(steps[-1], longest_result=longest))
     return steps
 
 
 def reduce(messages: Sequence[Message], reduction: Reduction) -> tuple[Message, ...]:
     """The history after a step. System messages always stay, and so does the newest turn."""
-    turns = turns_of(messages)
+    kept = without_oldest_turns(messages, turns_of(messages), reduction.dropped, frozenset())
+    turns = turns_of(kept)
     newest = turns[-1].start if turns else 0
     masked = 0
     result: list[Message] = []
-    for position, message in enumerate(messages):
-        if message.role == "tool" and position < newest and masked < reduction.masked:
+    for position, message in enumerate(kept):
+        if position < newest and masked < reduction.masked and _is_maskable(message):
             masked += 1
             result.append(attrs.evolve(message, content=placeholder(message)))
         elif message.role == "tool" and position >= newest and reduction.longest_result is not None:
             result.append(attrs.evolve(message, content=shorten(message.content, reduction.longest_result)))
         else:
             result.append(message)
-    return without_oldest_turns(result, turns, reduction.dropped, frozenset())
+    return tuple(result)
+
+
+def _is_maskable(message: Message) -> bool:
+    """Whether a placeholder in a tool result's place would take less room."""
+    return message.role == "tool" and len(placeholder(message)) < len(message.content)
 
 
 def placeholder(message: Message) -> str:
@@ -66,8 +74,9 @@ def placeholder(message: Message) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """The beginning and the end of ``text`` with a note between them of how much is missing."""
-    if len(text) <= longest:
-        return text
+    """The beginning and the end of ``text``, ``longest`` characters together, with a note between them of how much is
+    missing; the text itself where that would be no shorter."""
     head, tail = longest * 2 // 3, longest // 3
-    return f"{text[:head]}\n[… {len(text) - head - tail:,} characters left out to make room …]\n{text[-tail:]}"
+    missing = len(text) - head - tail
+    shortened = f"{text[:head]}\n[… {missing:,} characters left out to make room …]\n{text[-tail:]}"
+    return shortened if len(shortened) < len(text) else text

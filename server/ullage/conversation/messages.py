@@ -49,6 +49,11 @@ class SentMessage:
     reasoning: str | None = None
 
 
+def speaks_of_tools(message: Message | SentMessage) -> bool:
+    """Whether a message calls tools or is a call's result."""
+    return message.role == "tool" or bool(message.tool_calls)
+
+
 @frozen
 class ToolDefinition:
     """A tool that the model may call; ``parameters`` is a JSON Schema."""

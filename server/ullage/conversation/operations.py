@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 OperationKind = Literal[
     "open",
@@ -41,7 +41,7 @@ class Operation:
     kind: OperationKind
     at: int
     origin: Origin
-    detail: dict[str, object] = field(factory=dict)
+    detail: dict[str, object]
 
 
 @frozen

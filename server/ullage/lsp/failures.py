@@ -7,9 +7,6 @@ the log gets the type of an exception and where it was raised, since its text ma
 from __future__ import annotations
 
 import logging
-import traceback
-from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
 from attrs import frozen
@@ -17,6 +14,7 @@ from lsprotocol.types import ErrorCodes, LSPErrorCodes
 from pygls.exceptions import JsonRpcInvalidParams
 
 from ullage.errors import InvalidArgument, UllageError
+from ullage.whereabouts import whereabouts
 
 logger = logging.getLogger(__name__)
 
@@ -48,22 +46,3 @@ def failure_of(error: Exception) -> Failure:
 def record(what: str, error: BaseException) -> None:
     """Log that something failed which should not have, and where."""
     logger.error("%s: %s", what, whereabouts(error))
-
-
-def whereabouts(error: BaseException) -> str:
-    """Type and places of an exception and of what caused it, in one line, without a word of their messages."""
-    return " <- ".join(f"{type(link).__name__} at {_places(link)}" for link in _chain(error))
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _places(error: BaseException) -> str:
-    places = [
-        f"{'/'.join(PurePath(frame.f_code.co_filename).parts[-2:])}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    return " > ".join(places) or "nowhere"

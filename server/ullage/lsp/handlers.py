@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attrs import define
@@ -14,6 +14,7 @@ from ullage.contexts.completion import Completions
 from ullage.contexts.conversation import Conversations
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft
+from ullage.contexts.finishing import cancellable_until_begun
 from ullage.contexts.report import Reports
 from ullage.conversation.messages import ToolDefinition
 from ullage.lsp import types
@@ -36,27 +37,31 @@ class Handlers:
     progress: Progress
 
     def table(self) -> Mapping[str, Handler]:
-        """Every request of `ullage.lsp.types.REQUESTS` with its handler."""
-        return {
+        """Every request of `ullage.lsp.types.REQUESTS` with its handler. Those that change something are carried
+        through once they have begun to; a chat is cancelled in its own way."""
+        changing: dict[str, Callable[[Any], Coroutine[Any, Any, Any]]] = {
             "context/open": self.open,
             "context/update": self.update,
-            "context/list": self.list,
             "context/switch": self.switch,
             "context/close": self.close,
             "context/delete": self.delete,
-            "context/status": self.status,
-            "context/stats": self.stats,
             "context/append": self.append,
-            "context/messages": self.messages,
             "context/pin": self.pin,
-            "context/chat": self.chat,
-            "context/complete": self.complete,
             "context/clear": self.clear,
             "context/undo": self.undo,
+            "context/model/select": self.select_model,
+        }
+        return {
+            **{method: _carried_through(handler) for method, handler in changing.items()},
+            "context/list": self.list,
+            "context/status": self.status,
+            "context/stats": self.stats,
+            "context/messages": self.messages,
+            "context/chat": self.chat,
+            "context/complete": self.complete,
             "context/history": self.history,
             "context/countTokens": self.count_tokens,
             "context/models": self.models,
-            "context/model/select": self.select_model,
         }
 
     async def open(self, params: types.OpenParams) -> values.Context:
@@ -148,6 +153,10 @@ class Handlers:
         if token is None:
             return _nobody_listens
         return lambda partial: self.progress(token, partial)
+
+
+def _carried_through(handler: Callable[[Any], Coroutine[Any, Any, Any]]) -> Handler:
+    return lambda params: cancellable_until_begun(handler(params))
 
 
 def _nobody_listens(_: values.Partial) -> None:

@@ -17,11 +17,12 @@ from pygls.lsp.server import LanguageServer
 
 from ullage import __version__
 from ullage.lsp.convert import make_converter
-from ullage.lsp.failures import record, whereabouts
+from ullage.lsp.failures import record
 from ullage.lsp.lifetime import end_process_within, parent_gone, process_exists
 from ullage.lsp.protocol import Phase, UllageProtocol
 from ullage.lsp.types import REQUESTS, RequestType
 from ullage.lsp.wire import FrameReader, FrameWriter, claim_stdio
+from ullage.whereabouts import whereabouts
 
 logger = logging.getLogger(__name__)
 logging.getLogger("pygls").setLevel(logging.ERROR)  # below it logs the bodies of messages

@@ -36,7 +36,7 @@ def examine(folder: StorageFolder) -> None:
         raise StoreDamaged("The database is empty, and its log is not.")
     with closing(connect(folder.database, mode="ro")) as connection, reading(connection):
         _examine_header(connection, size, log_size)
-        if _examine_schema(connection) > 0:
+        if examine_schema(connection) > 0:
             look = _every_table if folder.suspect.exists() else _contexts_only
             if look(connection):
                 raise StoreDamaged("The database is damaged.")
@@ -50,6 +50,21 @@ def check(connection: sqlite3.Connection) -> list[str]:
             return _every_table(connection)
     except sqlite3.DatabaseError:
         return ["the database can't be read to its end"]
+
+
+def examine_schema(connection: sqlite3.Connection) -> int:
+    """Return the version. StoreDamaged where the tables are not those of that version; NotSupported where it is newer
+    than this program; sqlite3.Error as it comes."""
+    version, found = migrations.version(connection), migrations.schema(connection)
+    if version > len(migrations.MIGRATIONS):
+        (recorded,) = connection.execute("SELECT count(*) FROM migration").fetchone()
+        if recorded == version:
+            raise NotSupported("A newer version of Ullage wrote this store. Update Ullage to open it.")
+        raise StoreDamaged("The database's version is not the one that was recorded.")
+    # Version 0 may be empty: its maker was killed before it had made anything.
+    if found != migrations.schema_at(version) and (found or version):
+        raise StoreDamaged("The database's tables are not those that were made.")
+    return version
 
 
 def _every_table(connection: sqlite3.Connection) -> list[str]:
@@ -81,20 +96,6 @@ def _examine_header(connection: sqlite3.Connection, size: int, log_size: int) ->
     # SQLite takes a file of less than a page for a new one; pages beyond the file's end can only be in the log.
     if pages == 0 or (pages * page_size > size and log_size == 0):
         raise StoreDamaged("The database ends too early.")
-
-
-def _examine_schema(connection: sqlite3.Connection) -> int:
-    """Return the version; StoreDamaged where the tables are not those of that version."""
-    version, found = migrations.version(connection), migrations.schema(connection)
-    if version > len(migrations.MIGRATIONS):
-        (recorded,) = connection.execute("SELECT count(*) FROM migration").fetchone()
-        if recorded == version:
-            raise NotSupported("A newer version of Ullage wrote this store. Update Ullage to open it.")
-        raise StoreDamaged("The database's version is not the one that was recorded.")
-    # Version 0 may be empty: its maker was killed before it had made anything.
-    if found != migrations.schema_at(version) and (found or version):
-        raise StoreDamaged("The database's tables are not those that were made.")
-    return version
 
 
 def _size_of_log(folder: StorageFolder) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ullage.errors import ContextBusy, InvalidArgument, StoreDamaged
+from ullage.errors import ContextBusy, InvalidArgument, StoreDamaged, StoreFull
 from ullage.store.database import connect, errors_explained
 from ullage.store.examination import examine
 from ullage.store.folder import COMPANIONS, FILE_MODE, StorageFolder
@@ -37,8 +37,9 @@ def open_store(folder: StorageFolder) -> Opened:
     """Open the database, or make it.
 
     A damaged one is set aside, never deleted, and a fresh one started. NotSupported where a newer version wrote it,
-    which leaves it untouched; StoreFull where the disk is full; ContextBusy where another process opens it meanwhile,
-    for longer than OPENING_TIMEOUT_S.
+    which leaves it untouched; StoreFull where the disk is full or may not be written; InvalidArgument where a folder or
+    a link stands in a file's place; ContextBusy where another process opens it meanwhile, for longer than
+    OPENING_TIMEOUT_S.
     """
     with _one_process_at_a_time(folder):
         try:
@@ -89,26 +90,46 @@ def _open(folder: StorageFolder) -> Store:
 
 def _make_private(folder: StorageFolder) -> None:
     """Make the database's file where there is none. SQLite gives its companions the mode that the database has."""
-    for ending in ("", *COMPANIONS):
-        if folder.companion(ending).is_symlink():
-            text = f"{folder.companion(ending).name}, in the storage folder, is a link. Put the file itself there."
-            raise InvalidArgument(text, "storageDirectory")
-    folder.database.touch(FILE_MODE)
-    for ending in ("", *COMPANIONS):
-        if folder.companion(ending).exists():
-            folder.companion(ending).chmod(FILE_MODE)
+    files = [folder.companion(ending) for ending in ("", *COMPANIONS)]
+    try:
+        for file in files:
+            _refuse_other_than_file(file)
+        folder.database.touch(FILE_MODE)
+        for file in files:
+            if file.exists():
+                file.chmod(FILE_MODE)
+    except OSError as error:
+        raise _unwritable() from error
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """InvalidArgument where a link, a folder or the like stands in the place of a file."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        text = f"{path.name}, in the storage folder, is a link or a folder. Move it away; a file belongs there."
+        raise InvalidArgument(text, "storageDirectory")
+
+
+def _unwritable() -> StoreFull:
+    return StoreFull("The storage folder can't be written. Check its permissions and the disk's free space.")
 
 
 @contextmanager
 def _one_process_at_a_time(folder: StorageFolder) -> Iterator[None]:
     from filelock import FileLock, Timeout  # noqa: PLC0415  # takes 40 ms, which start-up need not wait for
 
+    _refuse_other_than_file(folder.opening_lock)
+    lock = FileLock(folder.opening_lock, timeout=OPENING_TIMEOUT_S, mode=FILE_MODE, thread_local=False)
     try:
-        with FileLock(folder.opening_lock, timeout=OPENING_TIMEOUT_S, mode=FILE_MODE, thread_local=False):
-            yield
+        lock.acquire()
     except Timeout as error:
         text = "Another process has been opening the store for too long. Try again in a moment."
         raise ContextBusy(text, reason="elsewhere", holder=None) from error
+    except OSError as error:
+        raise _unwritable() from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -96,6 +96,13 @@ def latest_undoable(
     return None if row is None else operation_from_row(context.record.id, row).logged
 
 
+def taken_back(connection: sqlite3.Connection, context: ContextRow) -> frozenset[str]:
+    """The ids that undone operations had added to the window without taking anything out of it."""
+    rows = connection.execute(f"{_SELECT} WHERE context = ? AND undone AND change IS NOT NULL", (context.number,))
+    changes = [operation_from_row(context.record.id, row).logged.change for row in rows]
+    return frozenset(id_ for change in changes if change and not change.removed for id_ in change.added)
+
+
 def page(
     connection: sqlite3.Connection, contexts: Sequence[ContextRow] | None, before: str | None, limit: int
 ) -> list[LoggedOperation]:

@@ -12,14 +12,23 @@ from attrs import evolve
 
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation
-from ullage.errors import InvalidArgument, StoreDamaged
+from ullage.errors import ContextBusy, InvalidArgument, StoreDamaged
 from ullage.store import contexts, erasure, factors, marks, messages, operations
-from ullage.store.database import errors_explained, reading, transaction
-from ullage.store.examination import check
+from ullage.store.database import BUSY_TIMEOUT_MS, errors_explained, reading, transaction
+from ullage.store.examination import check, examine_schema
 from ullage.store.folder import StorageFolder
 from ullage.store.records import Commit, ContextRecord, LoggedOperation, StoredWindow
 
 logger = logging.getLogger(__name__)
+
+MOST_CONTEXTS = 1000
+"""How many contexts one request may name: far more than anybody has, and far fewer than SQLite's variables."""
+
+_SET_ASIDE = "The store was set aside as damaged by another process. Restart Ullage to go on."
+_REMOVED = (
+    "The store was removed or moved away while it was in use, so nothing was saved. Put it back, or restart Ullage to"
+    " begin a fresh one."
+)
 
 
 class Store:
@@ -84,6 +93,22 @@ class Store:
             contexts.update(connection, before, context)
         return context.revision
 
+    def commit_unless_locked(self, commit: Commit) -> int | None:
+        """The same without waiting: None where another process is writing to the store at this moment."""
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            return self.commit(commit)
+        except ContextBusy:
+            return None
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
+    def taken_back(self, context_id: str) -> frozenset[str]:
+        """The ids of messages that a standing undo has taken out of the window: those that undone appends and chat
+        turns had brought. UnknownContext."""
+        with self._reading() as connection:
+            return operations.taken_back(connection, contexts.require(connection, context_id))
+
     def revision(self, context_id: str) -> int | None:
         """Rises with every commit to the context, by whichever process; None where there is no such context."""
         with self._reading() as connection:
@@ -123,9 +148,13 @@ class Store:
 
     def operations(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[LoggedOperation]:
         """The log of these contexts (None: of all), merged in the order of the commits, ascending: the newest ``limit``
-        before ``before``. UnknownContext; InvalidArgument where ``before`` is no operation's id."""
+        before ``before``. UnknownContext; InvalidArgument where ``before`` is no operation's id, or these are more
+        than MOST_CONTEXTS."""
+        ids = None if context_ids is None else tuple(dict.fromkeys(context_ids))
+        if ids is not None and len(ids) > MOST_CONTEXTS:
+            raise InvalidArgument(f"Ask for at most {MOST_CONTEXTS:,} contexts at a time.", "contextIds")
         with self._reading() as connection:
-            wanted = None if context_ids is None else [contexts.require(connection, id_) for id_ in context_ids]
+            wanted = None if ids is None else [contexts.require(connection, id_) for id_ in ids]
             return operations.page(connection, wanted, before, _checked(limit))
 
     def operation(self, context_id: str, operation_id: str) -> LoggedOperation | None:
@@ -186,10 +215,9 @@ class Store:
         with self._errors_explained():
             with transaction(self._connection):
                 yield self._connection
-            # Another process may have found damage and set the file aside under us: then nothing was kept.
-            if _identity(self._database) != self._file:
-                text = "The store was set aside as damaged by another process. Restart Ullage to go on."
-                raise StoreDamaged(text)
+            # What went into a file that is at its place no more was not kept.
+            if (present := _identity(self._database)) != self._file:
+                raise StoreDamaged(_REMOVED if present is None else _SET_ASIDE)
 
     @contextmanager
     def _errors_explained(self) -> Iterator[None]:
@@ -198,8 +226,21 @@ class Store:
                 yield
         except StoreDamaged as error:
             if isinstance(error.__cause__, sqlite3.Error):
+                self._raise_mistakes(error.__cause__)
                 self._ask_for_examination()
             raise
+
+    def _raise_mistakes(self, error: sqlite3.Error) -> None:
+        """SQLite has one code for a table that is gone and for a statement that is wrong. As long as the tables are
+        those that were made, it is the statement: a mistake of this program, raised as it is. NotSupported where a
+        newer version has changed them meanwhile."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF == sqlite3.SQLITE_ERROR:
+            try:
+                examine_schema(self._connection)
+            except (StoreDamaged, sqlite3.Error):
+                return
+            raise error
 
     def _ask_for_examination(self) -> None:
         try:

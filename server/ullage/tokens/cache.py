@@ -10,7 +10,7 @@ from attrs import Factory, define, field
 
 from ullage.conversation.messages import SentMessage
 
-Key: TypeAlias = tuple[str, tuple[str, ...], bool]
+Key: TypeAlias = tuple[str, str, int, bool]
 Keyed: TypeAlias = tuple[tuple[str, ...], SentMessage]
 
 CAPACITY = 65_536
@@ -19,21 +19,24 @@ CAPACITY = 65_536
 @define(eq=False)
 class CountCache:
     """Least recently used counts of sent messages, by tokenizer, the ids of the messages merged into it, and whether it
-    opens the conversation. An entry holds the message itself: ids alone would hit after an edit or a change of markers.
+    opens the conversation.
+
+    Of the ids the last and their number are kept, and of the message its hash: ids alone would hit after an edit or a
+    change of markers, and the text itself would be kept alive by the cache long after it left the window.
     """
 
     capacity: int = CAPACITY
     hits: int = field(default=0, init=False)
     misses: int = field(default=0, init=False)
-    _entries: OrderedDict[Key, tuple[SentMessage, int]] = field(default=Factory(OrderedDict), init=False)
+    _entries: OrderedDict[Key, tuple[int, int]] = field(default=Factory(OrderedDict), init=False)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, tokenizer: str, ids: tuple[str, ...], message: SentMessage, *, leading: bool) -> int | None:
-        key = (tokenizer, ids, leading)
+        key = _key(tokenizer, ids, leading=leading)
         entry = self._entries.get(key)
-        if entry is None or entry[0] != message:
+        if entry is None or entry[0] != hash(message):
             self.misses += 1
             return None
         self.hits += 1
@@ -41,8 +44,8 @@ class CountCache:
         return entry[1]
 
     def put(self, tokenizer: str, ids: tuple[str, ...], message: SentMessage, tokens: int, *, leading: bool) -> None:
-        key = (tokenizer, ids, leading)
-        self._entries[key] = (message, tokens)
+        key = _key(tokenizer, ids, leading=leading)
+        self._entries[key] = (hash(message), tokens)
         self._entries.move_to_end(key)
         while len(self._entries) > self.capacity:
             self._entries.popitem(last=False)
@@ -67,3 +70,7 @@ class CountCache:
                 self.put(tokenizer, ids, message, tokens, leading=leading)
                 found[position] = tokens
         return [tokens for tokens in found if tokens is not None]
+
+
+def _key(tokenizer: str, ids: tuple[str, ...], *, leading: bool) -> Key:
+    return tokenizer, ids[-1] if ids else "", len(ids), leading

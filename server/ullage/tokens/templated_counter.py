@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import attrs
 from attrs import frozen
 
-from ullage.conversation.messages import SentMessage, ToolDefinition
+from ullage.conversation.messages import SentMessage, ToolDefinition, speaks_of_tools
 from ullage.conversation.usage import CountSource
 from ullage.errors import UllageError
 from ullage.tokens import overhead
@@ -107,10 +107,6 @@ class TemplatedCounter:
             sum(await self.counts.count(overhead.message_texts(message))) + overhead.message_overhead(message)
             for message in messages
         ]
-
-
-def speaks_of_tools(message: SentMessage) -> bool:
-    return message.role == "tool" or bool(message.tool_calls)
 
 
 def vocabulary_counter(

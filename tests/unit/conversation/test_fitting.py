@@ -50,3 +50,22 @@ def test_steps_get_harder_and_end_with_the_newest_turn_alone() -> None:
 
 def test_short_texts_are_left_alone() -> None:
     assert shorten("abc", 3) == "abc"
+
+
+def test_a_result_is_not_masked_by_something_longer() -> None:
+    history = [*loop(0, "ok"), *loop(10, "x" * 1000), *loop(20, "z")]
+    assert [step.masked for step in reductions(history) if not step.dropped] == [0, 1]
+    reduced = reduce(history, Reduction(masked=1))
+    assert reduced[2].content == "ok"
+    assert reduced[6].content == placeholder(history[6])
+
+
+def test_what_was_dropped_does_not_count_as_masked() -> None:
+    history = [*loop(0, "x" * 1000), *loop(10, "y" * 1000), *loop(20, "z" * 1000)]
+    assert [(step.masked, step.dropped) for step in reductions(history)[:5]] == [(0, 0), (1, 0), (2, 0), (1, 1), (0, 2)]
+    assert reduce(history, Reduction(masked=1, dropped=1))[2].content == placeholder(history[6])
+
+
+def test_shortening_never_makes_a_text_longer() -> None:
+    for length in range(300):
+        assert len(shorten("x" * length, 200)) <= length

@@ -11,7 +11,7 @@ from support.stub_http import HTML
 from support.stub_servers import LlamaCppStub, OllamaStub, OpenAiStub
 from ullage.providers import discovery, embedded
 from ullage.providers.base import Provider
-from ullage.providers.discovery import build, discover, provider_names
+from ullage.providers.discovery import build, discover
 from ullage.providers.embedded import EmbeddedOptions
 from ullage.settings import LlamaCppSettings, OllamaSettings, OpenAiSettings, ProviderSettings
 
@@ -115,10 +115,6 @@ async def test_the_embedded_engine_comes_last_and_is_not_started(
     assert isinstance(providers[-1], embedded.EmbeddedProvider)
     assert providers[-1].engine is None
     await _close(providers)
-
-
-def test_each_kind_is_named_once() -> None:
-    assert provider_names(build(_settings(), NO_ENGINE)) == ("ollama", "llamacpp", "openai", "embedded")
 
 
 def test_heavy_libraries_wait_for_the_first_request() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from support.stub_servers import LlamaCppStub
 from ullage.errors import ModelUnavailable, ProviderUnavailable
 from ullage.providers import embedded
 from ullage.providers.embedded import EmbeddedOptions, EmbeddedProvider
-from ullage.providers.engine_process import thread_count
+from ullage.providers.engine_process import EngineProcess, thread_count
+from ullage.providers.llamacpp import LlamaCppProvider
 
 
 @pytest.fixture
@@ -30,7 +34,8 @@ async def test_without_any_model_a_person_is_told_how_to_install_one(
 ) -> None:
     monkeypatch.setattr(embedded, "bundled_model", lambda: None)
     provider = EmbeddedProvider(EmbeddedOptions())
-    assert list(await provider.models()) == []
+    with pytest.raises(ProviderUnavailable, match="ullage install-model"):
+        await provider.models()
     with pytest.raises(ProviderUnavailable, match="ullage install-model"):
         await provider.chat_template("tiny")
 
@@ -48,6 +53,28 @@ async def test_a_file_of_another_kind_is_no_model(installed: None, tmp_path: Pat
     assert not await provider.probe()
     with pytest.raises(ModelUnavailable, match="no GGUF file"):
         await provider.chat_template("notes")
+
+
+@pytest.mark.parametrize("name", ["gone.gguf", "folder", "no\0name.gguf", "x" * 300])
+async def test_a_file_that_is_no_model_is_told_by_whoever_asks_for_models(
+    installed: None, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / name))
+    assert not await provider.probe()
+    with pytest.raises(ModelUnavailable, match=r"providers\.embedded\.model"):
+        await provider.models()
+
+
+async def test_a_models_size_is_its_files_whether_or_not_the_engine_runs(installed: None, tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "tiny.gguf"))
+    async with LlamaCppStub(model="tiny", n_ctx=2048) as stub:
+        provider._engine = cast(EngineProcess, SimpleNamespace(is_running=True))
+        provider._server = LlamaCppProvider(stub.url)
+        [info] = await provider.models()
+        await provider._server.close()
+    assert (info.name, info.loaded, info.allocated_context, info.size_bytes) == ("tiny", True, 2048, 4)
 
 
 async def test_it_has_one_model_named_by_its_file(installed: None, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from support.served import collect, request_for
-from support.stub_http import reply
+from support.stub_http import Exchange, Request, reply
 from support.stub_servers import TEMPLATE, LlamaCppStub, rendered, tokens_of
 from ullage.conversation.messages import SentMessage, ToolDefinition
 from ullage.errors import ProviderError, ProviderUnavailable
@@ -15,6 +17,30 @@ from ullage.providers.llamacpp import LlamaCppProvider
 Served = tuple[LlamaCppStub, LlamaCppProvider]
 MESSAGES = (SentMessage("system", "Be brief."), SentMessage("user", "Hello there"))
 TOOL = ToolDefinition("weather", "Tells the weather", {"type": "object"})
+
+
+class Silent(LlamaCppStub):
+    """Takes every request and answers none."""
+
+    async def handle(self, request: Request, exchange: Exchange) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_who_counts_or_lists_gives_a_silent_server_up_after_two_seconds() -> None:
+    async with Silent() as stub:
+        provider = LlamaCppProvider(stub.url)
+        asked = [
+            provider.count_texts(stub.model, ["one", "two"]),
+            provider.count_prompt(stub.model, MESSAGES, ()),
+            provider.chat_template(stub.model),
+            provider.window(stub.model),
+            provider.models(),
+        ]
+        began = time.monotonic()
+        failures = await asyncio.gather(*asked, return_exceptions=True)
+        assert time.monotonic() - began < 3
+        assert [type(failure) for failure in failures] == [ProviderUnavailable] * len(asked)
+        await provider.close()
 
 
 async def test_the_window_is_what_the_server_allocated(llamacpp: Served) -> None:

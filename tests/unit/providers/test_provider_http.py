@@ -32,7 +32,19 @@ def test_an_address_is_shown_without_credentials_and_query() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "ftp://host", "http://", "http://host:99999", "http://[::1", "http://a b/"]
+    "url",
+    [
+        "",
+        "nonsense",
+        "ftp://host",
+        "http://",
+        "http://host:99999",
+        "http://[::1",
+        "http://a b/",
+        "http://xn--a.:9",
+        "http://xn--zz--",
+        "http://\ud800",
+    ],
 )
 async def test_an_address_that_is_none_is_told_as_that(url: str) -> None:
     connection = Connection("A server", parse_address(url), "Start it.")

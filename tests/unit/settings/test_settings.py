@@ -27,6 +27,26 @@ def test_every_leaf_is_listed_with_its_source() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://someone:secret@box:1/v1", "http://box:1/v1"),
+        ("http://secret@box", "http://box"),
+        ("http://someone:se@cret@box", "http://box"),
+        ("http://someone:se/cr?et@box", "http://box"),
+        ("someone:secret@box", "box"),
+        ("http://box/v1?key=secret#secret", "http://box/v1"),
+        ("http://127.0.0.1:11434", "http://127.0.0.1:11434"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_listed_without_what_could_be_a_secret(url: str, shown: str) -> None:
+    resolved = resolve([("editor", {"providers": {"openai": {"url": url}, "llamacpp": {"url": url}}})])
+    listed = {value.path: value.value for value in resolved.values()}
+    assert listed["providers.openai.url"] == listed["providers.llamacpp.url"] == shown
+    assert resolved.settings.providers.openai.url == url
+
+
+@pytest.mark.parametrize(
     ("tree", "path"),
     [
         ({"context": {"targetSize": -1}}, "context.targetSize"),

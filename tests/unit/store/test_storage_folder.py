@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.store_values import new_id, operation, record
-from ullage.errors import InvalidArgument, UnknownContext
+from ullage.errors import InvalidArgument, StoreFull, UnknownContext
 from ullage.store.folder import StorageFolder, make_private, open_folder, read_small, write_atomically
 from ullage.store.locks import ContextLocks
 from ullage.store.opening import open_store
@@ -123,6 +123,25 @@ def test_a_database_that_is_a_link_is_refused_and_its_target_untouched(folder: S
     with pytest.raises(InvalidArgument):
         open_store(folder)
     assert target.read_text() == "untouched"
+
+
+@pytest.mark.parametrize("name", ["store.db", "store.db-wal", "store.lock"])
+def test_a_folder_in_a_files_place_is_told_by_its_name(folder: StorageFolder, name: str) -> None:
+    (folder.root / name).mkdir(mode=0o755)
+    with pytest.raises(InvalidArgument, match=rf"^{name}, in the storage folder, ") as caught:
+        open_store(folder)
+    assert caught.value.path == "storageDirectory"
+    assert mode(folder.root / name) == 0o755
+
+
+@pytest.mark.parametrize("call", ["touch", "chmod"])
+def test_files_that_can_not_be_made_are_told(folder: StorageFolder, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, call, refuse)
+    with pytest.raises(StoreFull, match="permissions"):
+        open_store(folder)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE_IDS)

@@ -326,6 +326,14 @@ class TestOperations:
         merged = [logged.operation for logged in store.operations([other.id, context], None, 4)]
         assert merged == [commit.operation for commit in commits]
 
+    def test_a_context_that_is_named_often_is_one_context(self, store: Store, context: str) -> None:
+        assert store.operations([context] * 300_000, None, 10) == store.operations([context], None, 10)
+
+    def test_more_contexts_than_anybody_has_are_refused(self, store: Store, context: str) -> None:
+        with pytest.raises(InvalidArgument, match="1,000") as caught:
+            store.operations([new_id() for _ in range(1001)], None, 10)
+        assert caught.value.path == "contextIds"
+
     def test_one_contexts_operations_are_its_own(self, store: Store, context: str) -> None:
         other = record("side")
         store.create(other, operation(other.id, "open"))

@@ -289,6 +289,28 @@ class TestDamage:
         assert not folder.suspect.exists()
         opened.store.close()
 
+    def test_a_table_that_is_gone_in_use_is_damage(self, store: Store, folder: StorageFolder, context: str) -> None:
+        change(folder, "DROP TABLE window")
+        with pytest.raises(StoreDamaged, match="sets a damaged file aside"):
+            store.window(context)
+        assert folder.suspect.exists()
+
+    def test_a_mistaken_statement_is_no_damage(self, store: Store, folder: StorageFolder, context: str) -> None:
+        store._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1)
+        with pytest.raises(sqlite3.OperationalError, match="variable"):
+            store.commit(appending(context, message()))
+        assert not folder.suspect.exists()
+
+    def test_a_store_that_a_newer_version_changed_in_use_asks_for_an_update(
+        self, store: Store, folder: StorageFolder, context: str
+    ) -> None:
+        (version,) = store._connection.execute("PRAGMA user_version").fetchone()
+        record_it = f"INSERT INTO migration SELECT {version + 1}, 'later'"
+        change(folder, record_it, "ALTER TABLE window RENAME TO view_of", f"PRAGMA user_version = {version + 1}")
+        with pytest.raises(NotSupported, match="Update Ullage"):
+            store.window(context)
+        assert not folder.suspect.exists()
+
     def test_a_suspicion_that_proves_unfounded_is_dropped(self, folder: StorageFolder) -> None:
         filled(folder)
         folder.suspect.touch()
@@ -309,7 +331,8 @@ class TestSettingAsideUnderAnother:
         self, store: Store, folder: StorageFolder, context: str
     ) -> None:
         opening.set_aside(folder)
-        with pytest.raises(StoreDamaged, match="Restart"):
+        folder.database.touch()
+        with pytest.raises(StoreDamaged, match="set aside as damaged by another process. Restart"):
             store.commit(appending(context, message()))
 
     def test_the_one_set_aside_does_not_take_the_fresh_ones_log_with_it(
@@ -327,8 +350,8 @@ class TestSettingAsideUnderAnother:
     def test_a_deleted_database_is_told_before_anything_is_acknowledged(
         self, store: Store, folder: StorageFolder, context: str
     ) -> None:
-        folder.database.unlink()
-        with pytest.raises(StoreDamaged):
+        shutil.rmtree(folder.root)
+        with pytest.raises(StoreDamaged, match="was removed"):
             store.commit(appending(context, message()))
 
 

@@ -174,7 +174,15 @@ async def test_a_server_that_counts_texts_only_gives_an_estimate_of_prompts() ->
     assert await counter.texts(["12345"]) == [5]
 
 
-@pytest.mark.parametrize("server", [None, Server(texts=False), Away()])
+async def test_a_server_that_counts_prompts_only_is_asked_for_each() -> None:
+    server = Server(texts=False)
+    counter = await choose_counter(server, "m", calibration=Calibration(2.0))
+    assert (counter.source, counter.additive) == ("provider", False)
+    assert await counter.prompt([USER], [TOOL]) == await server.count_prompt("m", [USER], [TOOL])
+    assert await counter.texts(["hello world"]) == [4]
+
+
+@pytest.mark.parametrize("server", [None, Server(texts=False, prompts=False), Away()])
 async def test_tiktoken_comes_third(server: Server | None) -> None:
     counter = await choose_counter(server, "m", calibration=Calibration(2.0))
     assert counter.source == "tiktoken"
