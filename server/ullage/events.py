@@ -69,4 +69,5 @@ class EventBus:
             try:
                 listener(signal)
             except Exception as error:  # whatever it is, the others are to hear
-                logger.error("A listener failed on %s: %s", type(signal).__name__, whereabouts(error))
+                name, place = type(signal).__name__, whereabouts(error)
+                logger.error("A listener failed on %s: %s", name, place)  # noqa: TRY400  # its text may quote somebody

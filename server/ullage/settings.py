@@ -246,10 +246,10 @@ def camel(name: str) -> str:
 
 
 def _shown(path: str, value: object) -> object:
-    return without_secrets(value) if path.endswith(".url") and isinstance(value, str) else value
+    return _without_secrets(value) if path.endswith(".url") and isinstance(value, str) else value
 
 
-def without_secrets(url: str) -> str:
+def _without_secrets(url: str) -> str:
     """A URL without user, password, query and fragment. A password may hold any character, so that all up to the last
     "@" goes."""
     scheme, separator, rest = url.rpartition("://") if "://" in url else ("", "", url)

@@ -349,3 +349,11 @@ def _resident(pid: int) -> int:
     import psutil
 
     return int(psutil.Process(pid).memory_info().rss)
+
+
+async def test_a_history_of_an_unknown_context_is_refused(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as client:
+        context_id = await opened(client)
+        with pytest.raises(RpcError) as failure:
+            await client.request("context/history", {"contextIds": [context_id, encode(0, 0)]})
+        assert failure.value.data["kind"] == "unknownContext"

@@ -138,6 +138,11 @@ class FakeServer:
             detail = {"turns": 3, "messages": 6, "before": 1003, "after": 467, "operationId": "0"}
             event = {"kind": "trimmed", "contextId": "C", "at": 1, "detail": detail}
             send({"method": "context/event", "params": event})
+        if MODE == "damaged":
+            event = {"kind": "storeDamaged", "contextId": None, "at": 1, "detail": {"file": "store.db.broken-1"}}
+            send({"method": "context/event", "params": event})
+            text = "The store of conversations was damaged. It was kept as store.db.broken-1."
+            send({"method": "window/showMessage", "params": {"type": 2, "message": text}})
         for delta in DELTAS[: 1 if MODE == "endless" else None]:
             send({"method": "$/progress", "params": {"token": token, "value": {"delta": delta}}})
         if MODE == "stubborn":

@@ -12,7 +12,8 @@ from ullage.events import EventBus, Signal, StatusStale
 def test_a_listener_that_fails_keeps_nobody_from_hearing_and_its_words_are_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    bus, heard = EventBus(), []
+    bus = EventBus()
+    heard: list[Signal] = []
 
     def failing(_: Signal) -> None:
         raise ValueError("what somebody said")

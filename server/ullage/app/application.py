@@ -18,6 +18,7 @@ from ullage.errors import UllageError
 from ullage.events import Event
 from ullage.lsp.server import Handler, Hooks, UllageServer
 from ullage.lsp.types import REQUESTS
+from ullage.settings import Settings
 from ullage.store.folder import StorageFolder, open_folder
 
 if TYPE_CHECKING:
@@ -181,10 +182,16 @@ class Application:
         return True
 
     async def _take_settings(self, section: object) -> None:
+        """What was found out of models goes by the settings of that time: with others they are looked up anew."""
         before = self._configuration.settings
         self._configuration.change(section)
-        if self._configuration.settings.providers != before.providers:
-            await self.parts.sessions.models.reset()
+        after = self._configuration.settings
+        same_servers = _of_servers(before) == _of_servers(after)
+        if same_servers and before.tokens == after.tokens:
+            return
+        await self.parts.sessions.models.reset(keep_servers=same_servers)
+        for session in self.parts.sessions.opened():
+            self._keep(self._look_up_model(session.id))
 
     def _tell_problems(self) -> None:
         problems = self._configuration.resolved.problems
@@ -215,6 +222,13 @@ class Application:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _of_servers(settings: Settings) -> tuple[object, ...]:
+    """What servers are made with, and asked for."""
+    context = settings.context
+    sizes = (context.target_size, context.min_size, context.max_size)
+    return (settings.providers, sizes, context.kv_quantization)
 
 
 @define

@@ -57,7 +57,7 @@ class _Conversation:
     def hold(self) -> int:
         self.runner.run(self.talk.open(take_over=self.talk.options.take_over))
         self.runner.run(self._introduce())
-        if sys.stdin.isatty() and self.talk.terminal.is_terminal:
+        if sys.stdin is not None and sys.stdin.isatty() and self.talk.terminal.is_terminal:
             self._interactive, self._read = True, input
             LineEditor(lambda text: completions(text, self._contexts, self._models)).begin(
                 self.runner.run(self._prepare_editor())

@@ -7,15 +7,14 @@ from ullage.cli.framing import Json
 
 
 def event_line(event: Json) -> str | None:
-    """A line for a `context/event`; None for one that the person asked for or need not know of."""
+    """A line for a `context/event`; None for one that the person asked for or need not know of, or that the server
+    tells in words of its own, as it does of a damaged store."""
     detail = event["detail"]
     match event["kind"]:
         case "trimmed":
             return _trimmed(detail)
         case "truncatedByServer":
             return _truncated(detail)
-        case "storeDamaged":
-            return "The store was damaged: what could not be read was set aside, and a new one was begun."
         case "recovered":
             return "What could be read of a damaged store was brought back."
         case _:

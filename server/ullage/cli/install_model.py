@@ -75,6 +75,8 @@ def uv_commands(packages: Sequence[Package]) -> str:
 
 
 def _agreed() -> bool:
+    if sys.stdin is None:  # closed: nobody can be asked
+        return False
     try:
         return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:

@@ -25,8 +25,8 @@ def unbroken(read: Callable[[str], str]) -> str:
 
 
 def read_plain(_: str) -> str:
-    """A line of standard input without a prompt."""
-    line = sys.stdin.readline()
+    """A line of standard input without a prompt; one that is closed has no more."""
+    line = sys.stdin.readline() if sys.stdin is not None else ""
     if not line:
         raise EOFError
     return line.rstrip("\r\n")

@@ -113,7 +113,7 @@ class Completions:
         after = await foreign.tokens(reduction)
         if after > usable:
             raise await _overflow(foreign, after, limit, usable)
-        masked = reduction.masked + (0 if reduction.longest_result is None else _results_of_newest(foreign.messages))
+        masked = reduction.masked + _shortened(foreign.messages, reduction)
         prompt = Prompt(foreign.form(reduction), after, limit - after)
         return prompt, Fitted(reduction.dropped, masked, before, after)
 
@@ -175,6 +175,14 @@ async def _overflow(foreign: _Foreign, needed: int, limit: int, usable: int) -> 
     )
 
 
-def _results_of_newest(messages: Sequence[Message]) -> int:
+def _shortened(messages: Sequence[Message], reduction: Reduction) -> int:
+    """How many of the newest turn's tool results the step has made shorter."""
+    if reduction.longest_result is None:
+        return 0
+    whole = {m.id: m for m in messages}
+    return sum(m.content != whole[m.id].content for m in _newest_results(reduce(messages, reduction)))
+
+
+def _newest_results(messages: Sequence[Message]) -> list[Message]:
     turns = turns_of(messages)
-    return sum(m.role == "tool" for m in messages[turns[-1].start :]) if turns else 0
+    return [m for m in messages[turns[-1].start :] if m.role == "tool"] if turns else []

@@ -132,8 +132,6 @@ class Conversations:
 
     async def history(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[Operation]:
         """What was done, several contexts merged in time order; without ids, all of them."""
-        for context_id in context_ids or ():
-            await self.sessions.get(context_id)
         logged = await self.sessions.store.run(lambda store: store.operations(context_ids, before, limit))
         return [entry.operation for entry in logged]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 
+from ullage.conversation.messages import SentMessage, ToolDefinition
 from ullage.errors import UllageError
 from ullage.providers.base import Provider
 from ullage.settings import Settings
@@ -17,6 +19,16 @@ from ullage.tokens.estimating_counter import EstimatingCounter
 from ullage.tokens.text_counters import CharacterTexts
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@frozen
+class CounterChoice:
+    """``provisional``: the server failed while its counter was chosen, so that a better one may be had of it later."""
+
+    counter: PromptCounter
+    provisional: bool
 
 
 @define(eq=False)
@@ -35,17 +47,19 @@ class Counters:
 
     async def choose(
         self, provider: Provider, model: str, calibration: Calibration, *, verified: bool = False
-    ) -> PromptCounter:
+    ) -> CounterChoice:
         """The most exact counter for a model. Where the file is at hand nothing is asked of its server, unless
         ``verified`` wants the two to agree first."""
         file = template = None
+        witness = _Witness(provider)
         try:
-            file = await provider.model_file(model)
-            template = None if provider.renders_with_own_template else await provider.chat_template(model)
+            file = await witness.noting(provider.model_file(model))
+            if not provider.renders_with_own_template:
+                template = await witness.noting(provider.chat_template(model))
         except UllageError as error:
             logger.info("%s did not describe its model: %s", provider.name, error.kind)
-        return await choose_counter(
-            provider,
+        counter = await choose_counter(
+            witness,
             model,
             model_file=file,
             chat_template=template,
@@ -54,3 +68,27 @@ class Counters:
             multiplier=self.settings().tokens.multiplier(model),
             verified=verified,
         )
+        return CounterChoice(counter, witness.failed)
+
+
+@define(eq=False)
+class _Witness:
+    """A server's tokenizer, and whether it ever failed."""
+
+    server: Provider
+    failed: bool = False
+
+    async def count_texts(self, model: str, texts: Sequence[str], *, parse_special: bool = False) -> list[int] | None:
+        return await self.noting(self.server.count_texts(model, texts, parse_special=parse_special))
+
+    async def count_prompt(
+        self, model: str, messages: Sequence[SentMessage], tools: Sequence[ToolDefinition]
+    ) -> int | None:
+        return await self.noting(self.server.count_prompt(model, messages, tools))
+
+    async def noting(self, answer: Awaitable[T]) -> T:
+        try:
+            return await answer
+        except UllageError:
+            self.failed = True
+            raise

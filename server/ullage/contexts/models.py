@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from attrs import Factory, define
 
+from ullage.contexts.counters import CounterChoice
 from ullage.contexts.values import Model
 from ullage.conversation.usage import EXACT
 from ullage.errors import ModelUnavailable, ProviderError, ProviderUnavailable, UllageError, WindowExceeded
@@ -27,6 +29,9 @@ WINDOW_KEPT_S = 600.0
 """How long a server's answer about its window is taken as current, and how long it may still be used while it is being
 renewed. A server that was restarted with a smaller window in between refuses the prompt, and tells it then."""
 
+RECHOICE_PAUSE_S = 60.0
+"""For how long a tokenizer that failed again is left alone."""
+
 QUIET_S = 5.0
 """For how long nobody is asked again by those who only count or show, after no server was found."""
 
@@ -36,7 +41,7 @@ class ChooseCounter(Protocol):
 
     async def __call__(
         self, provider: Provider, model: str, calibration: Calibration, *, verified: bool
-    ) -> PromptCounter: ...
+    ) -> CounterChoice: ...
 
 
 class FactorStore(Protocol):
@@ -52,7 +57,7 @@ class ActiveModel:
     """One model on one server, as far as this process knows it.
 
     ``window`` is what the server says it has allocated, None where it does not; ``planned`` the size that we ask for
-    where requests carry it. Both in tokens.
+    where requests carry it. Both in tokens. ``provisional``: the counter was chosen while its server failed.
     """
 
     provider: Provider
@@ -61,6 +66,8 @@ class ActiveModel:
     calibration: Calibration = Calibration()
     planned: int | None = None
     multiplier: float = 1.0
+    provisional: bool = False
+    chosen_again_at: float = float("-inf")
     window: int | None = None
     asked_at: float = float("-inf")
     asking: asyncio.Task[None] | None = None
@@ -101,6 +108,7 @@ class Models:
     _active: dict[tuple[str, str], ActiveModel] = Factory(dict)
     _default: tuple[str, str] | None = None
     _missed: dict[tuple[str, str] | None, float] = Factory(dict)
+    _answering: Counter[Provider] = Factory(Counter)
     _mutex: asyncio.Lock = Factory(asyncio.Lock)
 
     def known(self, record: ContextRecord | None) -> ActiveModel | None:
@@ -197,8 +205,12 @@ class Models:
         """Take the server's own count of a prompt, and ours without the person's multiplier, which is not to be learnt.
 
         It corrects what we estimate from now on, also after a restart. A count that claimed to be exact and was not is
-        replaced by one that the server agrees with.
+        replaced by one that the server agrees with, and one that was chosen while the server failed by a better one.
         """
+        if active.provisional and time.monotonic() - active.chosen_again_at > RECHOICE_PAUSE_S:
+            active.chosen_again_at = time.monotonic()
+            await self._choose_again(active, verified=False)
+            return
         if active.exact:
             if reported != counted:
                 await self._recount(active)
@@ -210,7 +222,9 @@ class Models:
             await self.factors.save(active.key, calibration.factor)
 
     async def watched(self, active: ActiveModel, work: Awaitable[None]) -> None:
-        """Await work with a model's server; where that fails, servers are looked for anew at the next request."""
+        """Await work with a model's server, which is not closed meanwhile; where it fails, servers are looked for anew
+        at the next request."""
+        self._answering[active.provider] += 1
         try:
             await work
         except WindowExceeded:
@@ -218,6 +232,16 @@ class Models:
         except (ProviderError, ProviderUnavailable):
             self._forget(active)
             raise
+        finally:
+            await self._answered(active.provider)
+
+    async def _answered(self, provider: Provider) -> None:
+        """The last answer of a server that the settings name no more closes it."""
+        self._answering[provider] -= 1
+        if not self._answering[provider]:
+            del self._answering[provider]
+            if provider not in (self._providers or ()):
+                await _close([provider])
 
     def _forget(self, active: ActiveModel) -> None:
         self._found = None
@@ -225,15 +249,20 @@ class Models:
         if self._default == (active.provider.name, active.name):
             self._default = None
 
-    async def reset(self) -> None:
-        """Forget every server: the settings name others now."""
+    async def reset(self, *, keep_servers: bool = False) -> None:
+        """Forget what was found out under other settings. Servers too are others now, unless they are kept; one that is
+        answering is closed when it has answered."""
         async with self._mutex:
-            await self.close()
-            self._providers = self._found = self._default = None
             self._active.clear()
+            self._missed.clear()
+            self._default = None
+            if not keep_servers:
+                idle = [provider for provider in self._providers or () if provider not in self._answering]
+                self._providers = self._found = None
+                await _close(idle)
 
     async def close(self) -> None:
-        await asyncio.gather(*(provider.close() for provider in self._providers or ()), return_exceptions=True)
+        await _close({*(self._providers or ()), *self._answering})
 
     async def _chosen(self, provider_name: str, model: str) -> tuple[Provider, ModelInfo]:
         """The person's choice, never another one in its place."""
@@ -278,17 +307,23 @@ class Models:
 
     async def _recount(self, active: ActiveModel) -> None:
         logger.warning("%s counts otherwise than the model's own vocabulary; the two are compared.", active.key)
-        active.counter = await self.choose_counter(active.provider, active.name, active.calibration, verified=True)
+        await self._choose_again(active, verified=True)
+
+    async def _choose_again(self, active: ActiveModel, *, verified: bool) -> None:
+        choice = await self.choose_counter(active.provider, active.name, active.calibration, verified=verified)
+        active.counter, active.provisional = choice.counter, choice.provisional
 
     async def _activate(self, provider: Provider, info: ModelInfo) -> ActiveModel:
         key = f"{provider.name}/{info.name}"
         calibration = Calibration(await self.factors.load(key) or 1.0)
-        counter = await self.choose_counter(provider, info.name, calibration, verified=False)
+        choice = await self.choose_counter(provider, info.name, calibration, verified=False)
         planned = provider.planned_window(info.name)
         if planned is None and provider.sizes_by_request:
             planned = _planned_size(self.settings(), info)
         multiplier = self.settings().tokens.multiplier(info.name)
-        active = ActiveModel(provider, info, counter, calibration, planned, multiplier)
+        active = ActiveModel(
+            provider, info, choice.counter, calibration, planned, multiplier, provisional=choice.provisional
+        )
         await self._ask_quietly(active)
         self._active[provider.name, info.name] = active
         return active
@@ -302,6 +337,10 @@ class Models:
         if self._providers is None:
             self._providers = await self.build()
         return self._providers
+
+
+async def _close(providers: Collection[Provider]) -> None:
+    await asyncio.gather(*(provider.close() for provider in providers), return_exceptions=True)
 
 
 def _nobody(discovery: Discovery) -> ProviderUnavailable:

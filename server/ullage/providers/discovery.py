@@ -77,13 +77,6 @@ async def discover(providers: Sequence[Provider], choice: ProviderChoice = "auto
     return Discovery(tuple(found), (*found, *others), tuple(tried))
 
 
-def provider_names(providers: Sequence[Provider]) -> tuple[ProviderChoice, ...]:
-    """The kinds of the servers, each once, in order: what a setting or a context may name."""
-    known: tuple[ProviderChoice, ...] = ("ollama", "llamacpp", "openai", "embedded")
-    present = {provider.name for provider in providers}
-    return tuple(name for name in known if name in present)
-
-
 def _openai_style(settings: OpenAiSettings, api_key: ApiKey) -> tuple[Provider, ...]:
     if settings.url:
         return (OpenAiProvider(settings.url, api_key=api_key),)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ullage.conversation.messages import SentMessage, ToolDefinition
 from ullage.errors import ModelUnavailable, ProviderError, ProviderUnavailable, WindowExceeded
@@ -73,13 +73,12 @@ class EmbeddedProvider:
         return file is not None and engine_is_installed() and await asyncio.to_thread(is_gguf, file)
 
     async def models(self) -> Sequence[ModelInfo]:
-        """The one model, also while the engine rests; none where nothing is installed."""
-        if self._file is None or not await self.probe():
-            return []
-        if self._server is not None and self._engine is not None and self._engine.is_running:
-            return await self._server.models()
-        size = (await asyncio.to_thread(self._file.stat)).st_size
-        return [ModelInfo(name=self._file.stem, loaded=False, size_bytes=size)]
+        """The one model, also while the engine rests; its size is the file's, whoever tells the rest."""
+        file = await asyncio.to_thread(self._usable_file)
+        resting = ModelInfo(name=file.stem, loaded=False, size_bytes=file.stat().st_size)
+        if self._server is None or self._engine is None or not self._engine.is_running:
+            return [resting]
+        return [evolve(info, size_bytes=resting.size_bytes) for info in await self._server.models()]
 
     async def window(self, model: str) -> int | None:
         """What the engine has allocated; None while it rests: nothing is started for that."""
@@ -130,7 +129,7 @@ class EmbeddedProvider:
             raise
 
     async def _started(self, model: str) -> tuple[EngineProcess, LlamaCppProvider]:
-        file = self._usable_file(model)
+        file = self._file_of(model)
         if self._engine is None:
             options = self._options
             order = EngineOrder(str(file), file.stem, options.context_size, options.cache_type, options.threads)
@@ -142,17 +141,21 @@ class EmbeddedProvider:
                 await former.close()
         return self._engine, self._server
 
-    def _usable_file(self, model: str) -> Path:
+    def _file_of(self, model: str) -> Path:
+        file = self._usable_file()
+        if model != file.stem:
+            raise ModelUnavailable(
+                f"The embedded engine has no model named {model}, only {file.stem}. Choose that one."
+            )
+        return file
+
+    def _usable_file(self) -> Path:
         """The model's file, looked at before an engine is started for it."""
         file = self._file
         if file is None:
             raise ProviderUnavailable(f"No model for the embedded engine is installed. {INSTALL_HINT}")
         if not engine_is_installed():
             raise ProviderUnavailable(f"The embedded engine is not installed. {INSTALL_HINT}")
-        if model != file.stem:
-            raise ModelUnavailable(
-                f"The embedded engine has no model named {model}, only {file.stem}. Choose that one."
-            )
         if not is_gguf(file):
             raise ModelUnavailable(
                 f"The model file {file.name} is missing or no GGUF file. Name another one in the settings "

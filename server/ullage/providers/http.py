@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import orjson
@@ -23,11 +23,14 @@ ApiKey = Callable[[], str | None]
 
 CONNECT_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 2.0
-REPLY_TIMEOUT_S = 60.0
+REPLY_TIMEOUT_S = 2.0
+"""For everything but an answer: who counts or lists has other means, and a person is waiting meanwhile."""
+
 LARGEST_REPLY_BYTES = 64 << 20
 LARGEST_REFUSAL_BYTES = 1 << 20
 ABSENT_STATUSES = (404, 405, 501)
 """What servers answer to an endpoint that they don't have."""
+_BROKEN = SplitResult("", "", "", "", "")
 
 
 @frozen
@@ -152,9 +155,15 @@ class Connection:
         if body is not None:
             sent["Content-Type"] = "application/json"
             content = self._encoded(body)
-        return self._opened().build_request(
-            method, self.address.url + path, content=content, params=query, headers=sent
-        )
+        return self._built(method, self.address.url + path, content=content, params=query, headers=sent)
+
+    def _built(self, method: str, url: str, **parts: Any) -> httpx.Request:
+        import httpx  # noqa: PLC0415  # heavy: only a process that talks to a server pays for it
+
+        try:
+            return self._opened().build_request(method, url, **parts)
+        except UnicodeError:
+            raise httpx.InvalidURL("The host looks like an internationalised name, and is none.") from None
 
     def _encoded(self, body: object) -> bytes:
         try:
@@ -221,8 +230,9 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         parts.hostname, parts.port, parts.username  # noqa: B018  # these are parsed, and may fail, when they are read
     except ValueError:
-        return SplitResult("", "", "", "", "")
-    return parts
+        return _BROKEN
+    # Behind the host, an "@" means that the host is the beginning of a password that holds a reserved character.
+    return _BROKEN if "@" in parts.path + parts.query + parts.fragment else parts
 
 
 async def _read(response: httpx.Response, server: str, most: int) -> bytes:

@@ -2,7 +2,7 @@
 
 1. The vocabulary in the model's GGUF file, where it can be read on this machine: as exact as asking the server, ten
    times as fast, and no request at all unless the two are to be compared.
-2. The server's own tokenizer.
+2. The server's own tokenizer, or at least its count of whole prompts.
 3. tiktoken's o200k vocabulary, with a factor learned from what the server reports.
 4. A token for every four characters, likewise.
 
@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+
+import attrs
 
 from ullage.conversation.messages import SentMessage
 from ullage.errors import UllageError
@@ -59,7 +61,7 @@ async def choose_counter(
     return scaled(counter or await fallback_counter(calibration), multiplier)
 
 
-async def fallback_counter(calibration: Calibration = Calibration()) -> PromptCounter:  # noqa: B008  # a frozen value
+async def fallback_counter(calibration: Calibration = Calibration()) -> EstimatingCounter:  # noqa: B008  # a frozen value
     """For a model of which nothing is known, or none at all: tiktoken, else characters."""
     encoder = await asyncio.to_thread(o200k)
     if encoder is None:
@@ -114,13 +116,22 @@ async def _by_server(
         return None
     try:
         if await remote.count_texts(model, ["Count this."]) is None:
-            return None
+            return await _by_prompts(remote, model, calibration)
         if chat_template is not None and (counter := await _by_server_with(remote, model, chat_template)) is not None:
             return counter
         return await _by_server_alone(remote, model, calibration)
     except UllageError as error:
         logger.info("The server does not count tokens now: %s", error.kind)
         return None
+
+
+async def _by_prompts(remote: RemoteTokenizer, model: str, calibration: Calibration) -> PromptCounter | None:
+    """Whole prompts by the server, and single texts by what stands in for its tokenizer."""
+    if await remote.count_prompt(model, [SentMessage("user", "Count this.")], ()) is None:
+        return None
+    texts = await fallback_counter(calibration)
+    name = f"provider:{model}:{texts.name}"
+    return attrs.evolve(texts, name=name, source="provider", remote=remote, model=model)
 
 
 async def _by_server_with(remote: RemoteTokenizer, model: str, source: str) -> PromptCounter | None:

@@ -81,6 +81,20 @@ def test_a_server_that_dies_is_told_with_its_last_words_and_started_again(tmp_pa
     assert "It was started again. The question is kept" in done.stderr
 
 
+def test_a_damaged_store_is_told_once(tmp_path: Path) -> None:
+    done = piped("damaged", "What is a quay?\n", tmp_path)
+    assert done.stderr.count("was damaged") == 1
+    assert "store.db.broken-1" in done.stderr
+
+
+def test_an_input_that_is_closed_is_one_that_has_ended(tmp_path: Path) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *COMMAND, "normal", "chat", str(tmp_path)]
+    done = subprocess.run(closed, capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert "answered by ollama" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_an_unknown_command_says_so_and_shows_help(tmp_path: Path) -> None:
     done = piped("normal", "/context sail\n", tmp_path)
     assert "There is no command /context sail." in done.stderr

