@@ -18,12 +18,14 @@ from ullage.conversation.messages import SentMessage, ToolCall
 from ullage.settings import TokenSettings
 from ullage.tokens.cache import CountCache
 from ullage.tokens.calibration import Calibration
+from ullage.tokens.character_pairs import CharacterPairEncoder, merge_few, merge_many
 from ullage.tokens.chat_template import ChatTemplate, ChatTemplateError
 from ullage.tokens.choice import choose_counter
 from ullage.tokens.counter import PromptCounter
 from ullage.tokens.estimating_counter import EstimatingCounter
 from ullage.tokens.gguf import GgufError
 from ullage.tokens.pretokenizers import UnsupportedVocabulary
+from ullage.tokens.special_search import SpecialSearch
 from ullage.tokens.special_text import COMMON_MARKERS, disarm
 from ullage.tokens.text_counters import CharacterTexts
 from ullage.tokens.vocabulary import Vocabulary, read_vocabulary
@@ -146,6 +148,46 @@ def test_property_text_without_markers_is_unchanged(text: str, breakable: set[st
 @given(texts)
 def test_property_counting_and_encoding_agree(vocabulary: Vocabulary, text: str) -> None:
     assert vocabulary.count(text) == len(vocabulary.encode(text))
+
+
+@settings(max_examples=300)
+@given(
+    st.text("ab", max_size=60),
+    st.dictionaries(st.text("ab", min_size=2, max_size=6), st.integers(0, 3), min_size=8, max_size=30),
+)
+def test_property_words_and_long_texts_are_merged_alike(text: str, ranks: dict[str, int]) -> None:
+    assert merge_few(text, ranks, "") == merge_many(text, ranks, "")
+
+
+@settings(max_examples=400)
+@given(
+    st.text("abc \n▁", max_size=40),
+    st.dictionaries(st.text("abc▁\n", min_size=2, max_size=4), st.integers(0, 3), max_size=12),
+)
+def test_property_cutting_before_merging_changes_nothing(text: str, ranks: dict[str, int]) -> None:
+    ids = {made: number for number, made in enumerate(("a", "b", "c", "▁", "\n", *ranks))}
+    encoder = CharacterPairEncoder(ids, ranks, ranks, {})
+    assert encoder.encode(text) == [ids[symbol] for symbol in merge_few(text.replace(" ", "▁"), ranks, "")]
+    assert encoder.count(text) == len(encoder.encode(text))
+
+
+@given(
+    st.text("<ab> ", max_size=30),
+    st.lists(st.text("<ab>", min_size=1, max_size=4), unique=True).map(
+        lambda tokens: {token: id_ for id_, token in enumerate(tokens)}
+    ),
+)
+def test_property_tokens_are_found_one_after_another_the_longest_first(text: str, ids: dict[str, int]) -> None:
+    expected: list[str | int] = [text] if text else []
+    for token in sorted(ids, key=len, reverse=True):
+        parts = ([part] if isinstance(part, int) else _split(part, token, ids[token]) for part in expected)
+        expected = [piece for part in parts for piece in part if piece != ""]
+    assert SpecialSearch(ids).partition(text) == expected
+
+
+def _split(text: str, token: str, id_: int) -> list[str | int]:
+    first, *others = text.split(token)
+    return [first, *(part for other in others for part in (id_, other))]
 
 
 @given(st.lists(messages, max_size=4), messages)

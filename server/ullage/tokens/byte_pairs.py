@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any
+
+from ullage.tokens.text_encoder import well_formed
 
 STRIDE = 1 << 16
 """Characters between two looks for blanks. tiktoken's pattern engine aborts on about a million blanks in a row; a run
 of twice this length can't hide between two looks, and looking costs next to nothing."""
+
+WHOLE = r"(?s:.+)"
+"""The pattern for text that is cut already."""
 
 
 class BytePairEncoder:
@@ -30,7 +35,7 @@ class BytePairEncoder:
 
     def count(self, text: str) -> int:
         """How many tokens ``encode`` would answer, without sifting them where nothing can be silent."""
-        text, data = _well_formed(text)
+        text, data = well_formed(text)
         ranks = self._ranks_of(text)
         if self._silent_bytes and len(data.translate(None, self._silent_bytes)) != len(data):
             return sum(rank not in self._silent for rank in ranks)
@@ -38,7 +43,7 @@ class BytePairEncoder:
 
     def encode(self, text: str) -> list[int]:
         """The ranks of ``text``'s tokens. A lone surrogate is read as U+FFFD."""
-        text, _ = _well_formed(text)
+        text, _ = well_formed(text)
         return [rank for rank in self._ranks_of(text) if rank not in self._silent]
 
     def _ranks_of(self, text: str) -> list[int]:
@@ -54,7 +59,7 @@ class BytePairEncoder:
     @cached_property
     def _pieces(self) -> Any:
         """The same merges for pieces that are cut already."""
-        return self._build(r"(?s:.+)")
+        return self._build(WHOLE)
 
     def _build(self, pattern: str) -> Any:
         import tiktoken  # noqa: PLC0415  # loads a native library, and not every session counts with it
@@ -62,12 +67,23 @@ class BytePairEncoder:
         return tiktoken.Encoding(self._name, pat_str=pattern, mergeable_ranks=self._ranks, special_tokens={})
 
 
-def cut(text: str, pattern: str) -> list[str]:
-    """The pieces of ``text``, found by another engine than tiktoken's, which shows none and gives up on long ones."""
-    import regex  # type: ignore[import-untyped]  # noqa: PLC0415  # untyped; needed only where tiktoken gives up
-
-    pieces: list[str] = regex.findall(pattern, text, regex.V1)
+def cut(text: str, *patterns: str) -> list[str]:
+    """``text`` cut by each pattern in turn: into what matches and what is left between, as llama.cpp's
+    ``unicode_regex_split`` does. By another engine than tiktoken's, which shows no pieces and gives up on long ones.
+    The patterns have no groups that capture."""
+    pieces = [text]
+    for pattern in patterns:
+        split = _splitter(pattern)
+        pieces = [part for piece in pieces for part in split(piece) if part]
     return pieces
+
+
+@lru_cache(maxsize=64)
+def _splitter(pattern: str) -> Callable[[str], list[str]]:
+    import regex  # type: ignore[import-untyped]  # noqa: PLC0415  # untyped; needed only by some vocabularies and texts
+
+    split: Callable[[str], list[str]] = regex.compile(f"({pattern})", regex.V1).split
+    return split
 
 
 def has_long_blank_run(text: str) -> bool:
@@ -76,12 +92,3 @@ def has_long_blank_run(text: str) -> bool:
         text[start : start + 64].isspace() and text[start : start + STRIDE].isspace()
         for start in range(0, len(text) - STRIDE + 1, STRIDE)
     )
-
-
-def _well_formed(text: str) -> tuple[str, bytes]:
-    """``text`` and its UTF-8; a lone surrogate, which no encoding can carry, becomes U+FFFD."""
-    try:
-        return text, text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return text, text.encode()

@@ -73,10 +73,17 @@ async def _vocabulary(model_file: Path | None) -> Vocabulary | None:
     if model_file is None:
         return None
     try:
-        return await asyncio.to_thread(read_vocabulary, model_file)
+        return await asyncio.to_thread(_ready_vocabulary, model_file)
     except (GgufError, UnsupportedVocabulary) as error:
         logger.info("Tokens are not counted by the model's own vocabulary: %s", error)
         return None
+
+
+def _ready_vocabulary(model_file: Path) -> Vocabulary:
+    """Counts once, so that what is built at the first count is built here and not on the event loop."""
+    vocabulary = read_vocabulary(model_file)
+    vocabulary.count(" ")
+    return vocabulary
 
 
 async def _with_template(

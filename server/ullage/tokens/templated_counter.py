@@ -43,6 +43,7 @@ class TemplatedCounter:
     frame_tokens: int
     markers: Collection[str]
     bos: str = ""
+    eos: str = ""
     remote: RemoteTokenizer | None = None
     model: str = ""
     calibration: Calibration = Calibration()
@@ -88,7 +89,7 @@ class TemplatedCounter:
         except ChatTemplateError:
             return await self._rough_prompt(messages, tools)
         [tokens] = await self.counts.count([text], rendered=True)
-        return self.calibration.apply(tokens + (bool(self.bos) and not text.startswith(self.bos)))
+        return self.calibration.apply(tokens + _added(text, self.bos, self.eos))
 
     def calibrated(self, calibration: Calibration) -> TemplatedCounter:
         return self if self.source != "estimate" else attrs.evolve(self, calibration=calibration)
@@ -125,8 +126,10 @@ def vocabulary_counter(
     question, *_ = _PROBES[1]
     opening, turns = template.piece(question, leading=True), template.render([question])
     bos = vocabulary.bos if vocabulary.adds_bos else ""
+    eos = vocabulary.eos if vocabulary.adds_eos else ""
     apart = template.additive and all(map(vocabulary.begins_special, template.openings))
-    frame = vocabulary.count_rendered(template.generation_prompt) + (bool(bos) and not opening.startswith(bos))
+    ending = template.generation_prompt
+    frame = vocabulary.count_rendered(ending) + _added(opening, bos) + _added(ending, eos=eos)
     return TemplatedCounter(
         f"vocabulary:{vocabulary.fingerprint}",
         source,
@@ -136,10 +139,16 @@ def vocabulary_counter(
         frame,
         vocabulary.special_texts | {text for text in vocabulary.always_read if text in turns},
         bos,
+        eos,
         remote,
         model,
         calibration,
     )
+
+
+def _added(text: str, bos: str = "", eos: str = "") -> int:
+    """How many of the tokens that the engine puts around a prompt are not in its text already; empty: none is put."""
+    return (bool(bos) and not text.startswith(bos)) + (bool(eos) and not text.endswith(eos))
 
 
 async def agrees(counter: TemplatedCounter) -> bool:

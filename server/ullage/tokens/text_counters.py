@@ -14,7 +14,7 @@ from ullage.tokens.byte_pairs import BytePairEncoder
 from ullage.tokens.vocabulary import Vocabulary
 
 INLINE_CHARACTERS = 1 << 16
-"""What is longer is counted in a thread: at 10 MB/s this much holds the event loop up for some 6 ms."""
+"""What is longer is counted in a thread: at tiktoken's 10 MB/s this much holds the event loop up for some 6 ms."""
 
 
 class RemoteTokenizer(Protocol):
@@ -39,7 +39,8 @@ class VocabularyTexts:
     vocabulary: Vocabulary
 
     async def count(self, texts: Sequence[str], *, rendered: bool = False) -> list[int]:
-        return await _each(self.vocabulary.count_rendered if rendered else self.vocabulary.count, texts)
+        count = self.vocabulary.count_rendered if rendered else self.vocabulary.count
+        return await _each(count, texts, self.vocabulary.inline_characters)
 
 
 @frozen
@@ -63,7 +64,7 @@ class EncoderTexts:
     encoder: BytePairEncoder
 
     async def count(self, texts: Sequence[str], *, rendered: bool = False) -> list[int]:  # noqa: ARG002  # see above
-        return await _each(self.encoder.count, texts)
+        return await _each(self.encoder.count, texts, INLINE_CHARACTERS)
 
 
 @frozen
@@ -74,7 +75,7 @@ class CharacterTexts:
         return [-(-len(text) // 4) for text in texts]
 
 
-async def _each(count: Callable[[str], int], texts: Sequence[str]) -> list[int]:
-    if sum(map(len, texts)) > INLINE_CHARACTERS:
+async def _each(count: Callable[[str], int], texts: Sequence[str], inline_characters: int) -> list[int]:
+    if sum(map(len, texts)) > inline_characters:
         return await asyncio.to_thread(lambda: [count(text) for text in texts])
     return [count(text) for text in texts]
