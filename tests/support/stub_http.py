@@ -72,6 +72,9 @@ class Exchange:
     async def json(self, value: object, status: int = 200) -> None:
         await self._write(reply(status, json.dumps(value)).data.replace(b"Connection: close\r\n", b""))
 
+    async def text(self, body: str) -> None:
+        await self._write(reply(200, body, "text/plain").data.replace(b"Connection: close\r\n", b""))
+
     async def raw(self, raw: Raw) -> None:
         await self._write(raw.data)
         while raw.endlessly:

@@ -136,22 +136,27 @@ class StubModelServer(StubHttpServer):
 
 @define(eq=False)
 class LlamaCppStub(StubModelServer):
-    """``llama-server`` with one slot. ``counts_prompts`` False: one that is too old for ``input_tokens``."""
+    """``llama-server`` with one model. ``counts_prompts`` False: one that is too old for ``input_tokens``; ``busy``: it
+    is answering somebody else."""
 
     n_ctx: int = field(default=4096, kw_only=True)
     n_ctx_train: int = field(default=8192, kw_only=True)
     model_path: str = field(default="/models/stub-model.gguf", kw_only=True)
     chat_template: str = field(default=TEMPLATE, kw_only=True)
     counts_prompts: bool = field(default=True, kw_only=True)
+    slots: int = field(default=1, kw_only=True)
+    busy: bool = field(default=False, kw_only=True)
 
     async def handle(self, request: Request, exchange: Exchange) -> None:
         match request.method, request.path:
             case "GET", "/props":
-                await exchange.json(self._props())
+                await exchange.json(self.props())
             case "GET", "/v1/models":
                 meta = {"n_ctx": self.n_ctx, "n_ctx_train": self.n_ctx_train, "size": 1_000_000}
                 entry = {"id": self.model, "object": "model", "owned_by": "llamacpp", "meta": meta}
                 await exchange.json({"object": "list", "data": [entry]})
+            case "GET", "/slots":
+                await exchange.json([{"id": 0, "n_ctx": self.n_ctx, "is_processing": self.busy}])
             case "POST", "/tokenize":
                 await exchange.json({"tokens": self._tokenize(request.json())})
             case "POST", "/apply-template":
@@ -171,10 +176,10 @@ class LlamaCppStub(StubModelServer):
         timings = {"cache_n": prompt.reused, "prompt_n": evaluated, "predicted_n": _completion_tokens(answer)}
         return {**StubModelServer.figures(self, answer, prompt), "timings": timings}
 
-    def _props(self) -> dict[str, object]:
+    def props(self) -> dict[str, object]:
         return {
             "default_generation_settings": {"n_ctx": self.n_ctx, "params": {}},
-            "total_slots": 1,
+            "total_slots": self.slots,
             "model_path": self.model_path,
             "chat_template": self.chat_template,
         }
@@ -199,13 +204,19 @@ def llamacpp_overflow(needed: int, limit: int) -> dict[str, object]:
 
 @define(eq=False)
 class OllamaStub(StubModelServer):
-    """Ollama with one model, which gets its size from the first request."""
+    """Ollama with one model, which gets its size from the first request, and never more than the model was made for.
+
+    ``largest_size`` is what fits its memory; ``size`` and ``size_vram`` are what it tells of the loaded model."""
 
     model: str = field(default="stub-model:latest", kw_only=True)
     version: str = field(default="0.32.15", kw_only=True)
     context_length: int = field(default=8192, kw_only=True)
     default_size: int = field(default=4096, kw_only=True)
     loaded_size: int | None = field(default=None, kw_only=True)
+    largest_size: int = field(default=1 << 20, kw_only=True)
+    size: int | None = field(default=5_000_000, kw_only=True)
+    size_vram: int | None = field(default=4_000_000, kw_only=True)
+    info: Mapping[str, object] = field(factory=dict, kw_only=True)
     remote_models: Sequence[str] = field(default=(), kw_only=True)
 
     async def handle(self, request: Request, exchange: Exchange) -> None:
@@ -217,11 +228,14 @@ class OllamaStub(StubModelServer):
                 own = {"name": self.model, "model": self.model, "size": 1_000_000, "digest": "d1"}
                 await exchange.json({"models": [own, *remote]})
             case "GET", "/api/ps":
-                loaded = {"name": self.model, "size": 1, "size_vram": 0, "context_length": self.loaded_size}
+                sizes = {"size": self.size, "size_vram": self.size_vram, "context_length": self.loaded_size}
+                loaded = {"name": self.model, **sizes}
                 await exchange.json({"models": [loaded] if self.loaded_size else []})
             case "POST", "/api/show":
                 info = {"general.architecture": "llama", "llama.context_length": self.context_length}
-                await exchange.json({"model_info": info, "capabilities": ["completion"]})
+                await exchange.json({"model_info": {**info, **self.info}, "capabilities": ["completion"]})
+            case "POST", "/api/generate":
+                await self._generate(request.json(), exchange)
             case "POST", "/api/chat":
                 await self._chat(request.json(), exchange)
             case _:
@@ -231,7 +245,9 @@ class OllamaStub(StubModelServer):
         if body["model"] not in (self.model, self.model.removesuffix(":latest")):
             await exchange.json({"error": f"model '{body['model']}' not found"}, 404)
             return
-        self.loaded_size = body.get("options", {}).get("num_ctx") or self.default_size
+        if not await self._load(body, exchange):
+            return
+        assert self.loaded_size is not None
         prompt = self.take_prompt(body)
         if prompt.tokens >= self.loaded_size and body.get("truncate") is False:
             passed_on = json.dumps(llamacpp_overflow(prompt.tokens, self.loaded_size))
@@ -242,6 +258,24 @@ class OllamaStub(StubModelServer):
             await exchange.until(answer.gate)
         await exchange.begin("application/x-ndjson")
         await self._stream(answer, prompt, exchange)
+
+    async def _generate(self, body: Mapping[str, Any], exchange: Exchange) -> None:
+        """Without a prompt: only loading, or unloading."""
+        if body.get("keep_alive") == 0:
+            self.loaded_size = None
+            await exchange.json({"response": "", "done": True, "done_reason": "unload"})
+        elif await self._load(body, exchange):
+            await exchange.json({"response": "", "done": True, "done_reason": "load"})
+
+    async def _load(self, body: Mapping[str, Any], exchange: Exchange) -> bool:
+        """Whether the model fits with the size that is asked for; what was loaded before is gone either way."""
+        asked = body.get("options", {}).get("num_ctx") or self.default_size
+        self.loaded_size = size = min(asked, self.context_length)
+        if size > self.largest_size:
+            self.loaded_size = None
+            text = "model requires more system memory (5.6 GiB) than is available (3.1 GiB)"
+            await exchange.json({"error": text}, 500)
+        return size <= self.largest_size
 
     async def _stream(self, answer: Answer, prompt: Prompt, exchange: Exchange) -> None:
         if answer.reasoning:
@@ -263,11 +297,13 @@ class OllamaStub(StubModelServer):
 
 @define(eq=False)
 class OpenAiStub(StubModelServer):
-    """A server with OpenAI's interface: ``kind`` says which one it is, ``key`` what it asks for."""
+    """A server with OpenAI's interface: ``kind`` says which one it is, ``key`` what it asks for, ``metrics`` what vLLM
+    measures."""
 
     kind: Literal["vllm", "lmstudio", "plain"] = field(default="plain", kw_only=True)
     window: int = field(default=4096, kw_only=True)
     key: str | None = field(default=None, kw_only=True)
+    metrics: str = field(default="", kw_only=True)
 
     async def handle(self, request: Request, exchange: Exchange) -> None:
         if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
@@ -282,8 +318,10 @@ class OpenAiStub(StubModelServer):
                 await exchange.json({"data": self._lm_studio_models()})
             case "POST", "/tokenize" if self.kind == "vllm":
                 body = request.json()
-                count = len(tokens_of(rendered(body["messages"], body.get("tools") or ())))
-                await exchange.json({"count": count, "max_model_len": self.window, "tokens": []})
+                text = body.get("prompt") or rendered(body["messages"], body.get("tools") or ())
+                await exchange.json({"count": len(tokens_of(text)), "max_model_len": self.window, "tokens": []})
+            case "GET", "/metrics" if self.kind == "vllm":
+                await exchange.text(self.metrics)
             case "POST", "/v1/chat/completions":
                 await self._chat(request.json(), exchange)
             case _:

@@ -5,13 +5,14 @@ Unknown is ``None``, never 0: an old server answers fewer fields than a new one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 from attrs import frozen
 
 from ullage.conversation.messages import SentMessage, ToolCall, ToolDefinition
+from ullage.settings import CacheType
 
 StopReason = Literal["stop", "length", "toolCalls"]
 ToolChoice = Literal["auto", "none", "required"]
@@ -74,9 +75,39 @@ class Finished:
     prompt_is_whole: bool = True
 
 
+@frozen
+class Footprint:
+    """What a loaded model takes on its server, in bytes.
+
+    ``cache_bytes`` is the KV cache with recurrent state. ``gpu_bytes`` and ``ram_bytes`` are sums of everything, what
+    has no field here included, such as output buffers. Cache types are as the server calls them. ``cache_used`` is the
+    fraction of the cache that requests hold now, 0 to 1. ``measured``: the engine itself told what it allocated.
+    """
+
+    weights_bytes: int | None = None
+    cache_bytes: int | None = None
+    compute_bytes: int | None = None
+    gpu_bytes: int | None = None
+    ram_bytes: int | None = None
+    cache_type_k: str | None = None
+    cache_type_v: str | None = None
+    slots: int | None = None
+    cache_used: float | None = None
+    measured: bool = False
+
+
+@frozen
+class Resized:
+    """``tokens`` is what a conversation has from now on; ``reloaded``: the model was loaded anew for that."""
+
+    tokens: int
+    reloaded: bool
+
+
 class Provider(Protocol):
     """One model server. Made cheaply, without a request; every method may raise ``ProviderUnavailable`` (nobody there)
-    or ``ProviderError`` (nonsense, failure); ``chat`` also ``WindowExceeded`` and ``ModelUnavailable``."""
+    or ``ProviderError`` (nonsense, failure), or ``InsufficientMemory`` where it makes the server load a model; ``chat``
+    also ``WindowExceeded`` and ``ModelUnavailable``."""
 
     @property
     def name(self) -> str:
@@ -85,6 +116,10 @@ class Provider(Protocol):
     @property
     def address(self) -> str:
         """Where it is, for a person: a URL without credentials, or the model file's name."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server runs on this machine, so that the memory that is read here is the one that it takes."""
 
     @property
     def sizes_by_request(self) -> bool:
@@ -123,6 +158,25 @@ class Provider(Protocol):
 
     async def model_file(self, model: str) -> Path | None:
         """The model's GGUF file where it can be read on this machine."""
+
+    async def metadata(self, model: str) -> Mapping[str, object] | None:
+        """What the server tells of the model's architecture, under the keys of GGUF headers; None where it tells
+        nothing: then the header of ``model_file`` says more."""
+
+    async def footprint(self, model: str) -> Footprint | None:
+        """What the model takes as it is loaded now; None where it isn't loaded or nothing is told. Loads nothing."""
+
+    async def resize(self, model: str, tokens: int, cache_type: CacheType | None = None) -> Resized:
+        """Give every conversation with this model so many tokens. A resting model is not loaded for that where the size
+        can be remembered. ``cache_type`` counts for the engine that we start; others have their own setting for it.
+
+        A running answer is never cut: raises ``ContextBusy`` where one is known of, else the server lets it end first.
+        Raises ``InsufficientMemory`` where the size does not fit, after going back to the size before, and
+        ``NotSupported``, saying what a person can do, where the server can't be told."""
+
+    async def unload(self, model: str) -> int | None:
+        """Take the model out of memory; the next request loads it again. The bytes that this freed: 0 where it was not
+        loaded, None where they are not known. Raises ``ContextBusy`` and ``NotSupported`` as ``resize`` does."""
 
     async def close(self) -> None:
         """End connections, and the engine if this provider started it."""

@@ -21,6 +21,7 @@ def main() -> None:
     """Serve until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the keyboard is for the parent, which ends us
     _end_with_parent_while_loading()
+    _leave_no_core_dump()
     with os.fdopen(_take_standard_output(), "w", encoding="utf-8") as answers:
         order = json.loads(sys.stdin.buffer.readline(LARGEST_ORDER_BYTES))
         try:
@@ -39,6 +40,7 @@ def main() -> None:
 
 def start(order: dict[str, Any]) -> Any:
     """Load the model and listen on a free port of this machine; blocks until the model is loaded."""
+    _limit_address_space(order["address_space_bytes"])
     import xllamacpp  # noqa: PLC0415  # an optional part, and heavy
 
     params = xllamacpp.CommonParams()
@@ -54,8 +56,23 @@ def start(order: dict[str, Any]) -> Any:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = order["threads"]
     params.cache_type_k = params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{order['cache_type'].upper()}")
     params.endpoint_props = params.endpoint_slots = True
-    params.verbosity = 2  # warnings and errors: what is said to the model must not be printed
+    params.verbosity = 4  # tells the sizes of buffers; what is said to the model is printed from 5 on
     return xllamacpp.Server(params)
+
+
+def _limit_address_space(size: int) -> None:
+    if size:
+        import resource  # noqa: PLC0415  # not everywhere, and only needed here
+
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
+def _leave_no_core_dump() -> None:
+    """A crash would leave an image of this memory, conversations and all, in the working folder."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415  # not on Windows
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _take_standard_output() -> int:

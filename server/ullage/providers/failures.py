@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 from ullage.errors import (
+    ContextBusy,
+    InsufficientMemory,
     ModelUnavailable,
     NotSupported,
     ProviderError,
@@ -24,6 +26,7 @@ _OVERFLOWS: tuple[re.Pattern[str], ...] = tuple(
         # llama.cpp, and Ollama where it passes that text on
         r"request \((?P<needed>\d+) tokens\) exceeds the available context size \((?P<limit>\d+) tokens\)",
         r"input length (?:and .{0,20})?exceeds the (?:maximum )?context length",  # Ollama
+        r"prompt is longer than the context length",  # Ollama from 0.32 on
         # OpenAI and vLLM, in several wordings
         r"maximum context length is (?P<limit>\d+) tokens.{0,200}?total of at least (?P<needed>\d+)",
         r"maximum context length is (?P<limit>\d+) tokens.{0,200}?requested (?P<needed>\d+) tokens",
@@ -43,8 +46,12 @@ _NO_MODEL = re.compile(
 )
 _MEANINGS: tuple[tuple[re.Pattern[str], type[UllageError], str], ...] = (
     (
-        re.compile(r"more system memory|out of memory|failed to allocate|unable to allocate|cudaMalloc", re.IGNORECASE),
-        ProviderError,
+        re.compile(
+            r"more system memory|out of memory|failed to allocate|unable to allocate|cudaMalloc"
+            r"|insufficient (?:system resources|memory)",  # LM Studio
+            re.IGNORECASE,
+        ),
+        InsufficientMemory,
         "{server} has too little memory for this model. Choose a smaller context size or model.",
     ),
     (
@@ -64,6 +71,25 @@ _STATUSES: dict[int, tuple[type[UllageError], str]] = {
     429: (ProviderUnavailable, "{server} has too many requests at the moment. Try again in a little while."),
     503: (ProviderUnavailable, "{server} is still loading its model, or busy. Try again in a little while."),
 }
+
+
+def busy_answering(server: str) -> ContextBusy:
+    return ContextBusy(
+        f"{server} is answering with this model. Wait for the answer or cancel it, then try again.", reason="answering"
+    )
+
+
+def too_little(
+    failure: UllageError, server: str, model: str, tokens: int, former: int, *, is_back: bool
+) -> UllageError:
+    """Why a model could not be given ``tokens``; ``is_back``: it is loaded with the ``former`` ones. What is no lack of
+    memory is told as it is."""
+    if not isinstance(failure, InsufficientMemory):
+        return failure
+    left = f"; it keeps {former:,} tokens" if is_back else f", nor again with {former:,} tokens: it is no longer loaded"
+    return InsufficientMemory(
+        f"{server} has too little memory to load {model} with {tokens:,} tokens{left}. Choose a smaller size."
+    )
 
 
 def refusal(server: str, status: int, payload: object, model: str | None = None) -> UllageError:

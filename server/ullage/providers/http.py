@@ -26,6 +26,9 @@ PROBE_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 2.0
 """For everything but an answer: who counts or lists has other means, and a person is waiting meanwhile."""
 
+LOADING_TIMEOUT_S = 300.0
+"""For requests that make a server load a model."""
+
 LARGEST_REPLY_BYTES = 64 << 20
 LARGEST_REFUSAL_BYTES = 1 << 20
 ABSENT_STATUSES = (404, 405, 501)
@@ -85,8 +88,17 @@ class Connection:
         status, reply = await self._exchange("GET", path, query=query)
         return None if status in (400, *ABSENT_STATUSES) else self._accepted(status, reply, None)
 
-    async def post(self, path: str, body: object, model: str | None = None) -> Json:
-        status, reply = await self._exchange("POST", path, body)
+    async def get_text_if_there(self, path: str, query: Mapping[str, str] | None = None) -> str | None:
+        """The same for an endpoint that answers with plain text, such as metrics."""
+        status, raw = await self._bytes("GET", path, query=query)
+        if status in (400, *ABSENT_STATUSES):
+            return None
+        if status != 200:
+            raise refusal(self.server, status, _decoded(raw))
+        return raw.decode(errors="replace")
+
+    async def post(self, path: str, body: object, model: str | None = None, *, timeout_s: float | None = None) -> Json:
+        status, reply = await self._exchange("POST", path, body, timeout_s=timeout_s)
         return self._accepted(status, reply, model)
 
     async def post_if_there(self, path: str, body: object, model: str | None = None) -> Json | None:
@@ -115,23 +127,39 @@ class Connection:
             await client.aclose()
 
     async def _exchange(
-        self, method: str, path: str, body: object = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> tuple[int, object]:
         """The status and the decoded JSON; null where a refusal has none. A success that is no JSON is an error."""
-        with self._translated():
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                response = await self._send(self._request(method, path, body, query=query))
-                try:
-                    raw = await _read(response, self.server, LARGEST_REPLY_BYTES)
-                finally:
-                    await response.aclose()
+        status, raw = await self._bytes(method, path, body, query, timeout_s)
         reply = _decoded(raw)
-        if response.status_code == 200 and reply is None:
+        if status == 200 and reply is None:
             raise ProviderError(
                 f"{self.server} answered with something that is not JSON. "
                 "Check that the address is that of a model server and not of a web page or a proxy."
             )
-        return response.status_code, reply
+        return status, reply
+
+    async def _bytes(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> tuple[int, bytes]:
+        with self._translated():
+            async with asyncio.timeout(timeout_s or REPLY_TIMEOUT_S):
+                response = await self._send(self._request(method, path, body, query=query))
+                try:
+                    return response.status_code, await _read(response, self.server, LARGEST_REPLY_BYTES)
+                finally:
+                    await response.aclose()
 
     def _accepted(self, status: int, reply: object, model: str | None) -> Json:
         if status != 200:

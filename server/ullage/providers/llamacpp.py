@@ -7,21 +7,25 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path, PureWindowsPath
 
 from ullage.conversation.messages import SentMessage, ToolDefinition
-from ullage.errors import UllageError
-from ullage.providers import chat_completions
-from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo
+from ullage.errors import NotSupported, UllageError
+from ullage.providers import chat_completions, llamacpp_router
+from ullage.providers.base import ChatRequest, Delta, Finished, Footprint, ModelInfo, Resized
+from ullage.providers.failures import busy_answering
 from ullage.providers.http import PROBE_TIMEOUT_S, ApiKey, Connection, no_key, parse_address
 from ullage.providers.json_reply import Json
+from ullage.providers.llamacpp_router import routed
 from ullage.providers.messages_json import message_json, tool_json
+from ullage.providers.untold import Untold
+from ullage.settings import CacheType
 
 COUNTS_AT_ONCE = 4
 HINT = "Start it with `llama-server -m <model file>`, or choose another model server in the settings."
 
-_LOADED_STATES = ("", "loaded", "sleeping")
-"""Of a router's models; a server with one model tells no state."""
+_LOADED_STATES = ("loaded", "sleeping")
+"""Of a router's models."""
 
 
-class LlamaCppProvider:
+class LlamaCppProvider(Untold):
     """A ``llama-server`` with one model, or in router mode with many."""
 
     def __init__(self, url: str, *, title: str = "", hint: str = HINT, api_key: ApiKey = no_key) -> None:
@@ -36,6 +40,10 @@ class LlamaCppProvider:
     @property
     def address(self) -> str:
         return self._connection.address.url
+
+    @property
+    def is_local(self) -> bool:
+        return self._connection.address.is_loopback
 
     @property
     def sizes_by_request(self) -> bool:
@@ -104,11 +112,48 @@ class LlamaCppProvider:
 
     async def model_file(self, model: str) -> Path | None:
         """Only of a server on this machine; what another one calls a path means nothing here."""
-        if not self._connection.address.is_loopback:
+        if not self.is_local:
             return None
         props = await self._props(model)
-        path = Path(props["model_path"].text()) if props else Path()
-        return path if path.is_absolute() and await asyncio.to_thread(path.is_file) else None
+        path = Path(props["model_path"].text()) if props else await self._routed_file(model)
+        return path if path and path.is_absolute() and await asyncio.to_thread(path.is_file) else None
+
+    async def footprint(self, model: str) -> Footprint | None:
+        """The weights' size and the number of slots; of a router's model also its cache types, where they were set."""
+        props = await self._props(model)
+        entry = await self._entry(model)
+        if props is None or entry is None:
+            return None
+        router = routed(entry)
+        return Footprint(
+            weights_bytes=entry["meta"]["size"].size(),
+            slots=props["total_slots"].size(),
+            cache_type_k=router.argument("--cache-type-k", "-ctk") if router else None,
+            cache_type_v=router.argument("--cache-type-v", "-ctv") if router else None,
+        )
+
+    async def resize(self, model: str, tokens: int, cache_type: CacheType | None = None) -> Resized:  # noqa: ARG002  # the server's own argument
+        """Only a router can load a model anew, with the size that its presets say."""
+        if not await llamacpp_router.is_router(self._connection):
+            slots = (await self._connection.get("/props"))["total_slots"].size() or 1
+            raise NotSupported(
+                f"{self._connection.server} keeps the size that it was started with. Start llama-server again with "
+                f"`-c {tokens * slots}`{f' (for {slots} slots together)' if slots > 1 else ''}, then try again."
+            )
+        await self._refuse_while_answering(model)
+        return await llamacpp_router.resize(self._connection, model, tokens, await self.window(model))
+
+    async def unload(self, model: str) -> int | None:
+        """Only a router can, and it does not tell how much that frees."""
+        if not await llamacpp_router.is_router(self._connection):
+            raise NotSupported(
+                f"{self._connection.server} holds its model as long as it runs. End llama-server to free the memory."
+            )
+        if not (await llamacpp_router.find(self._connection, model)).is_running:
+            return 0
+        await self._refuse_while_answering(model)
+        await llamacpp_router.unload(self._connection, model)
+        return None
 
     async def close(self) -> None:
         await self._connection.close()
@@ -117,16 +162,35 @@ class LlamaCppProvider:
         """A server with one model ignores the query; a router answers for that model, and must not load it for this."""
         return await self._connection.get_if_there("/props", {"model": model, "autoload": "false"})
 
+    async def _entry(self, model: str) -> Json | None:
+        """The model in the server's list. One that serves a single model takes any name for it."""
+        entries = list((await self._connection.get("/v1/models"))["data"])
+        named = next((entry for entry in entries if entry["id"].text() == model), None)
+        alone = entries[0] if len(entries) == 1 and routed(entries[0]) is None else None
+        return named or alone
+
+    async def _routed_file(self, model: str) -> Path | None:
+        entry = await self._entry(model)
+        router = routed(entry) if entry else None
+        return router.file if router else None
+
+    async def _refuse_while_answering(self, model: str) -> None:
+        """Nobody is refused where the server does not tell."""
+        slots = await self._connection.get_if_there("/slots", {"model": model, "autoload": "false"})
+        if slots and any(slot["is_processing"].value is True for slot in slots):
+            raise busy_answering(self._connection.server)
+
     async def _tokenize(self, model: str, text: str, *, add_special: bool, parse_special: bool) -> int:
         body = {"model": model, "content": text, "add_special": add_special, "parse_special": parse_special}
         return sum(1 for _ in (await self._connection.post("/tokenize", body, model))["tokens"])
 
 
 def _model_info(entry: Json) -> ModelInfo:
-    meta = entry["meta"]
+    meta, router = entry["meta"], routed(entry)
+    name = entry["id"].name()
     return ModelInfo(
-        name=_short_name(entry["id"].name()),
-        loaded=entry["status"]["value"].text() in _LOADED_STATES,
+        name=name if router else _short_name(name),
+        loaded=router.status in _LOADED_STATES if router else True,
         context_length=meta["n_ctx_train"].size(),
         allocated_context=meta["n_ctx"].size(),
         size_bytes=meta["size"].size(),

@@ -10,25 +10,28 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import orjson
 
 from ullage.conversation.messages import SentMessage, ToolCall
 from ullage.errors import ProviderError, UllageError
-from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo, StopReason
+from ullage.providers.base import ChatRequest, Delta, Finished, Footprint, ModelInfo, Resized, StopReason
 from ullage.providers.chat_completions import new_call_id
-from ullage.providers.failures import refusal
-from ullage.providers.http import PROBE_TIMEOUT_S, Connection, parse_address
+from ullage.providers.failures import refusal, too_little
+from ullage.providers.http import LOADING_TIMEOUT_S, PROBE_TIMEOUT_S, Connection, parse_address
 from ullage.providers.json_reply import Json
 from ullage.providers.messages_json import arguments_object, tool_json
 from ullage.providers.ollama_files import model_file
+from ullage.providers.polling import comes_true
 from ullage.providers.streaming import json_lines
 from ullage.providers.untold import Untold
+from ullage.settings import CacheType
 
 HINT = "Start it with `ollama serve`, or choose another model server in the settings."
 LOOKUPS_AT_ONCE = 4
+UNLOADING_TIMEOUT_S = 5.0
 
 
 class OllamaProvider(Untold):
@@ -41,6 +44,7 @@ class OllamaProvider(Untold):
         self._connection = Connection(f"Ollama at {address.url}", address, HINT)
         self._context_lengths: dict[str, int | None] = {}
         self._counts_whole: bool | None = None
+        self._sizes: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -51,6 +55,10 @@ class OllamaProvider(Untold):
         return self._connection.address.url
 
     @property
+    def is_local(self) -> bool:
+        return self._connection.address.is_loopback
+
+    @property
     def sizes_by_request(self) -> bool:
         return True
 
@@ -58,8 +66,9 @@ class OllamaProvider(Untold):
     def renders_with_own_template(self) -> bool:
         return False
 
-    def planned_window(self, model: str) -> int | None:  # noqa: ARG002  # not ours to say
-        return None
+    def planned_window(self, model: str) -> int | None:
+        """The size that the model was given last; the caller's requests are to carry it."""
+        return self._sizes.get(_full_name(model))
 
     async def probe(self) -> bool:
         try:
@@ -90,9 +99,7 @@ class OllamaProvider(Untold):
 
     async def window(self, model: str) -> int | None:
         """What the loaded model was given; None before the first request, and of old versions, which do not tell."""
-        running = await self._connection.get("/api/ps")
-        entries = (entry for entry in running["models"] if _full_name(entry["name"].name()) == _full_name(model))
-        entry = next(entries, None)
+        entry = await self._loaded(model)
         return entry["context_length"].size() if entry else None
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
@@ -115,12 +122,70 @@ class OllamaProvider(Untold):
         yield _finished(line, called=called, counts_whole=await self._counts_whole_prompts())
 
     async def model_file(self, model: str) -> Path | None:
-        if not self._connection.address.is_loopback:
+        if not self.is_local:
             return None
         return await asyncio.to_thread(model_file, model)
 
+    async def metadata(self, model: str) -> Mapping[str, object] | None:
+        """What the model's GGUF header says, without its long arrays, which Ollama tells as null."""
+        info = (await self._connection.post("/api/show", {"model": model}, model))["model_info"]
+        keys = list(info.value) if isinstance(info.value, dict) else []
+        return {key: info[key].value for key in keys if info[key]} or None
+
+    async def footprint(self, model: str) -> Footprint | None:
+        """The server's own sums for card and RAM. Some versions tell 0 of a model that no card holds."""
+        entry = await self._loaded(model)
+        if entry is None:
+            return None
+        total, on_cards = entry["size"].size(), entry["size_vram"].count()
+        if total is None or on_cards is None:
+            return Footprint(gpu_bytes=on_cards or None)
+        return Footprint(gpu_bytes=on_cards, ram_bytes=max(total - on_cards, 0))
+
+    async def resize(self, model: str, tokens: int, cache_type: CacheType | None = None) -> Resized:  # noqa: ARG002  # the server's own setting
+        """A resting model gets the size with the next request. A loaded one is loaded anew now, after its running
+        answers, so that a failure shows here; the server may give it less than was asked for, and tells."""
+        name = _full_name(model)
+        former = await self.window(model)
+        if former is None or former == tokens:
+            self._sizes[name] = tokens
+            return Resized(tokens, reloaded=False)
+        try:
+            await self._load(model, tokens)
+            allocated = await self.window(model) or tokens
+        except UllageError as failure:
+            is_back = False
+            with suppress(UllageError):
+                await self._load(model, former)
+                is_back = True
+            raise too_little(failure, self._connection.server, model, tokens, former, is_back=is_back) from None
+        self._sizes[name] = allocated
+        return Resized(allocated, reloaded=True)
+
+    async def unload(self, model: str) -> int | None:
+        """The server ends running answers first. What it freed is known only where it is gone within seconds."""
+        entry = await self._loaded(model)
+        if entry is None:
+            return 0
+        await self._connection.post("/api/generate", {"model": model, "keep_alive": 0, "stream": False}, model)
+
+        async def is_gone() -> bool:
+            return await self._loaded(model) is None
+
+        return entry["size"].size() if await comes_true(is_gone, UNLOADING_TIMEOUT_S) else None
+
     async def close(self) -> None:
         await self._connection.close()
+
+    async def _loaded(self, model: str) -> Json | None:
+        running = await self._connection.get("/api/ps")
+        entries = (entry for entry in running["models"] if _full_name(entry["name"].name()) == _full_name(model))
+        return next(entries, None)
+
+    async def _load(self, model: str, tokens: int) -> None:
+        """An empty prompt loads the model and asks it nothing."""
+        body = {"model": model, "stream": False, "options": {"num_ctx": tokens}}
+        await self._connection.post("/api/generate", body, model, timeout_s=LOADING_TIMEOUT_S)
 
     async def _context_length(self, entry: Json, turn: asyncio.Semaphore) -> int | None:
         """What the model was made for; asked once for each version of it."""

@@ -1,36 +1,39 @@
 """Servers with OpenAI's interface: LM Studio, vLLM and others.
 
-Beyond the common part, two of them tell the window: vLLM in its list of models, LM Studio in a list of its own
-(https://lmstudio.ai/docs/developer/rest/endpoints). Of any other server it stays unknown.
+Beyond the common part, two of them tell the window: vLLM in its list of models, LM Studio in a list of its own. Of any
+other server it stays unknown.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import aclosing
 
 from ullage.conversation.messages import SentMessage, ToolDefinition
-from ullage.errors import ProviderError, UllageError
-from ullage.providers import chat_completions
-from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo
+from ullage.errors import ModelUnavailable, NotSupported, UllageError
+from ullage.providers import chat_completions, lm_studio, vllm
+from ullage.providers.base import ChatRequest, Delta, Finished, Footprint, ModelInfo, Resized
+from ullage.providers.failures import busy_answering
 from ullage.providers.http import PROBE_TIMEOUT_S, ApiKey, Connection, no_key, parse_address
 from ullage.providers.json_reply import Json
-from ullage.providers.messages_json import message_json, tool_json
+from ullage.providers.lm_studio import LmStudioModel
 from ullage.providers.untold import Untold
+from ullage.settings import CacheType
 
 HINT = "Start it (LM Studio: the Developer page; vLLM: `vllm serve <model>`), or choose another one in the settings."
 
 
 class OpenAiProvider(Untold):
     """``url`` may end in ``/v1`` or not. The key is asked for at every request, so that a new one counts at once; it
-    is sent to this address only.
-
-    Texts are not counted: vLLM's tokenizer always reads special-token text as tokens, and others have none to ask."""
+    is sent to this address only."""
 
     def __init__(self, url: str, *, title: str = "The model server", api_key: ApiKey = no_key) -> None:
         address = parse_address(url.rstrip("/").removesuffix("/v1"))
         self._connection = Connection(f"{title} at {address.url}", address, HINT, api_key)
+        self._is_vllm = False
+        self._answering: Counter[str] = Counter()
 
     @property
     def name(self) -> str:
@@ -39,6 +42,10 @@ class OpenAiProvider(Untold):
     @property
     def address(self) -> str:
         return self._connection.address.url
+
+    @property
+    def is_local(self) -> bool:
+        return self._connection.address.is_loopback
 
     @property
     def sizes_by_request(self) -> bool:
@@ -61,56 +68,103 @@ class OpenAiProvider(Untold):
 
     async def models(self) -> Sequence[ModelInfo]:
         listed = list((await self._connection.get("/v1/models"))["data"])
-        details = {} if any(entry["max_model_len"] for entry in listed) else await self._lm_studio_models()
-        return [
-            _model_info(entry, details.get(entry["id"].name()))
-            for entry in listed
-            if not _is_embedding(details.get(entry["id"].name()))
-        ]
+        details = [] if any(map(_told_by_vllm, listed)) else await lm_studio.models(self._connection)
+        found = [(entry, lm_studio.find(details, entry["id"].name())) for entry in listed]
+        return [_model_info(entry, detail) for entry, detail in found if detail is None or not detail.is_embedding]
 
     async def window(self, model: str) -> int | None:
         return next((info.allocated_context for info in await self.models() if info.name == model), None)
 
-    def chat(self, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
-        return chat_completions.chat(self._connection, request)
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
+        self._answering[request.model] += 1
+        try:
+            async with aclosing(chat_completions.chat(self._connection, request)) as items:
+                async for item in items:
+                    yield item
+        finally:
+            self._answering[request.model] -= 1
 
     async def count_prompt(
         self, model: str, messages: Sequence[SentMessage], tools: Sequence[ToolDefinition]
     ) -> int | None:
-        """Asked of vLLM alone: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"""
-        listed = (await self._connection.get("/v1/models"))["data"]
-        if not any(entry["id"].text() == model and entry["max_model_len"] for entry in listed):
+        """Asked of vLLM alone: the others have no tokenizer to ask."""
+        return await vllm.count_prompt(self._connection, model, messages, tools) if await self._asks_vllm() else None
+
+    async def count_texts(self, model: str, texts: Sequence[str], *, parse_special: bool = False) -> list[int] | None:
+        if not await self._asks_vllm():
             return None
-        body: dict[str, object] = {"model": model, "messages": [message_json(message) for message in messages]}
-        if tools:
-            body["tools"] = [tool_json(tool) for tool in tools]
-        reply = await self._connection.post_if_there("/tokenize", body, model)
-        return reply["count"].count() if reply else None
+        return await vllm.count_texts(self._connection, model, texts, parse_special=parse_special)
+
+    async def footprint(self, model: str) -> Footprint | None:
+        if await self._asks_vllm():
+            return await vllm.footprint(self._connection, model)
+        detail = lm_studio.find(await lm_studio.models(self._connection), model)
+        return lm_studio.footprint(detail, model) if detail else None
+
+    async def resize(self, model: str, tokens: int, cache_type: CacheType | None = None) -> Resized:  # noqa: ARG002  # LM Studio's own setting
+        """LM Studio from 0.4 on loads the model anew. Of answers to others it does not tell, and ends them."""
+        how = f"Start vLLM again with `--max-model-len {tokens}`" if await self._asks_vllm() else ""
+        detail = await self._managed(
+            model, how, f"`lms unload {model}` and `lms load {model} --context-length {tokens}` do it"
+        )
+        self._refuse_while_answering(model)
+        return await lm_studio.resize(self._connection, detail, model, tokens)
+
+    async def unload(self, model: str) -> int | None:
+        """LM Studio from 0.4 on can; how much that frees it does not tell."""
+        how = "End vLLM to free the memory" if await self._asks_vllm() else ""
+        detail = await self._managed(model, how, f"`lms unload {model}` does it")
+        if not detail.instances:
+            return 0
+        self._refuse_while_answering(model)
+        await lm_studio.unload(self._connection, detail)
+        return None
 
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _lm_studio_models(self) -> dict[str, Json]:
-        """LM Studio's own list by name; empty of every other server, whatever that answers here."""
-        with suppress(ProviderError):
-            reply = await self._connection.get_if_there("/api/v0/models")
-            if reply and reply["data"].is_list():
-                return {entry["id"].name(): entry for entry in reply["data"]}
-        return {}
+    def _refuse_while_answering(self, model: str) -> None:
+        if self._answering[model]:
+            raise busy_answering(self._connection.server)
+
+    async def _asks_vllm(self) -> bool:
+        """Whether this is vLLM, which alone tells ``max_model_len``; asked until it was."""
+        if not self._is_vllm:
+            self._is_vllm = any(map(_told_by_vllm, (await self._connection.get("/v1/models"))["data"]))
+        return self._is_vllm
+
+    async def _managed(self, model: str, how: str, how_in_lm_studio: str) -> LmStudioModel:
+        """The model, where its server can be told to load and unload it; ``how`` else says what a person can do."""
+        server = self._connection.server
+        listed = [] if how else await lm_studio.models(self._connection)
+        if not listed:
+            how = how or "Set the context size where you start it"
+            raise NotSupported(f"{server} can't be told to load or unload models. {how}, then try again.")
+        detail = lm_studio.find(listed, model)
+        if detail is None:
+            raise ModelUnavailable(f"{server} has no model named {model}. Choose one from the list of models.")
+        if not detail.manageable:
+            raise NotSupported(
+                f"This version of LM Studio can't be told to load or unload models ({server}): {how_in_lm_studio}. "
+                "From version 0.4 on it can."
+            )
+        return detail
 
 
-def _is_embedding(details: Json | None) -> bool:
-    return details is not None and details["type"].text() == "embeddings"
+def _told_by_vllm(entry: Json) -> bool:
+    return bool(entry["max_model_len"])
 
 
-def _model_info(entry: Json, details: Json | None) -> ModelInfo:
+def _model_info(entry: Json, detail: LmStudioModel | None) -> ModelInfo:
     """``max_model_len`` is what vLLM has allocated; LM Studio lists what it could load beside what it has loaded."""
-    if details is None:
-        allocated = entry["max_model_len"].size()
-        return ModelInfo(name=entry["id"].name(), loaded=True, allocated_context=allocated)
+    name = entry["id"].name()
+    if detail is None:
+        return ModelInfo(name=name, loaded=True, allocated_context=entry["max_model_len"].size())
+    instance = detail.instance(name)
     return ModelInfo(
-        name=entry["id"].name(),
-        loaded=details["state"].text() == "loaded",
-        context_length=details["max_context_length"].size(),
-        allocated_context=details["loaded_context_length"].size(),
+        name=name,
+        loaded=instance is not None,
+        context_length=detail.context_length,
+        allocated_context=instance.context_length if instance else None,
+        size_bytes=detail.size_bytes,
     )

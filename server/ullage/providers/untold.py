@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ullage.providers.base import Footprint
 
 
 class Untold:
@@ -19,4 +22,10 @@ class Untold:
         return None
 
     async def model_file(self, *_args: Any) -> Path | None:
+        return None
+
+    async def metadata(self, *_args: Any) -> Mapping[str, object] | None:
+        return None
+
+    async def footprint(self, *_args: Any) -> Footprint | None:
         return None

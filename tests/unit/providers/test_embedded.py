@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import AsyncMock
 
 import pytest
 
 from support.stub_servers import LlamaCppStub
-from ullage.errors import ModelUnavailable, ProviderUnavailable
+from ullage.errors import InsufficientMemory, ModelUnavailable, ProviderUnavailable
 from ullage.providers import embedded
+from ullage.providers.base import Resized
 from ullage.providers.embedded import EmbeddedOptions, EmbeddedProvider
-from ullage.providers.engine_process import EngineProcess, thread_count
+from ullage.providers.engine_process import EngineOrder, EngineProcess, Listening, thread_count
 from ullage.providers.llamacpp import LlamaCppProvider
+
+ENGINE_THAT_TELLS_ITS_LIMIT = """
+import resource, sys
+from ullage.providers import embedded_engine
+
+def start(order):
+    print(resource.getrlimit(resource.RLIMIT_CORE), file=sys.stderr)
+    raise MemoryError
+
+embedded_engine.start = start
+embedded_engine.main()
+"""
 
 
 @pytest.fixture
@@ -70,7 +86,8 @@ async def test_a_models_size_is_its_files_whether_or_not_the_engine_runs(install
     (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
     provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "tiny.gguf"))
     async with LlamaCppStub(model="tiny", n_ctx=2048) as stub:
-        provider._engine = cast(EngineProcess, SimpleNamespace(is_running=True))
+        engine = SimpleNamespace(is_running=True, listening=AsyncMock(return_value=Listening(stub.url, "a key")))
+        provider._engine = cast(EngineProcess, engine)
         provider._server = LlamaCppProvider(stub.url)
         [info] = await provider.models()
         await provider._server.close()
@@ -104,3 +121,41 @@ def test_one_processor_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     assert thread_count(0) == 1
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1, 256), (1000, 768), (1024, 1024), (2**31 - 1, 2**31 - 256)])
+async def test_a_resting_engine_remembers_its_new_size_in_whole_cells(
+    installed: None, tmp_path: Path, asked: int, given: int
+) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "tiny.gguf"))
+    assert await provider.resize("tiny", asked) == Resized(given, reloaded=False)
+    assert provider.planned_window("tiny") == given
+    assert await provider.footprint("tiny") is None
+    assert await provider.unload("tiny") == 0
+
+
+@pytest.mark.parametrize(("runs", "told"), [(True, "it keeps 512 tokens"), (False, "it is no longer loaded")])
+async def test_a_size_that_does_not_fit_is_refused_with_what_is_left(
+    installed: None, tmp_path: Path, runs: bool, told: str
+) -> None:
+    (tmp_path / "tiny.gguf").write_bytes(b"GGUF")
+    provider = EmbeddedProvider(EmbeddedOptions(tmp_path / "tiny.gguf", context_size=512))
+    engine = SimpleNamespace(is_running=True, order=EngineOrder("tiny.gguf", "tiny", 512, "q8_0", 1))
+
+    async def restart(_: EngineOrder) -> None:
+        engine.is_running = runs
+        raise InsufficientMemory("Too little memory. Choose a smaller size.")
+
+    engine.restart = restart
+    provider._engine = cast(EngineProcess, engine)
+    with pytest.raises(InsufficientMemory, match=rf"with 65,536 tokens.*{told}"):
+        await provider.resize("tiny", 65_536)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_an_engine_that_crashes_leaves_no_image_of_its_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENGINE_THAT_TELLS_ITS_LIMIT], input="{}\n", capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "(0, 0)\n"

@@ -25,7 +25,7 @@ from support.stub_http import (
 )
 from support.stub_servers import Answer, Call
 from ullage.conversation.messages import SentMessage, ToolCall, ToolDefinition
-from ullage.errors import ProviderError, ProviderUnavailable, UllageError, WindowExceeded
+from ullage.errors import InsufficientMemory, ProviderError, ProviderUnavailable, UllageError, WindowExceeded
 from ullage.providers import http, streaming
 from ullage.providers.base import Delta
 
@@ -183,7 +183,7 @@ async def test_an_error_in_the_middle_of_a_stream_is_raised(served: Served) -> N
     kinds = {"/api/chat": unframed("application/x-ndjson", line)}
     event = unframed("text/event-stream", b"data: " + line + b"\n")
     served.stub.fail(served.chat_path, Raw(kinds.get(served.chat_path, event)))
-    with pytest.raises(ProviderError, match="too little memory"):
+    with pytest.raises(InsufficientMemory, match="too little memory"):
         await collect(served.provider, request_for(served.stub))
 
 

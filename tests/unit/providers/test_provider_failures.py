@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ullage.errors import ModelUnavailable, ProviderError, ProviderUnavailable, WindowExceeded
+from ullage.errors import InsufficientMemory, ModelUnavailable, ProviderError, ProviderUnavailable, WindowExceeded
 from ullage.providers.failures import refusal
 
 
@@ -20,6 +20,7 @@ def _openai(message: str) -> dict[str, object]:
             256,
         ),
         ({"error": "input length exceeds the context length"}, None, None),
+        ({"error": "the prompt is longer than the context length currently available to the model; …"}, None, None),
         (
             _openai("This model's maximum context length is 8192 tokens. However, you requested 8203 tokens (7691 …"),
             8203,
@@ -68,7 +69,8 @@ def test_every_servers_words_for_an_overflow_are_understood(
     [
         (404, {"error": "model 'x' not found"}, ModelUnavailable),
         (400, {"error": {"message": "The model `x` does not exist.", "code": "model_not_found"}}, ModelUnavailable),
-        (500, {"error": "model requires more system memory (5.6 GiB) than is available (3.1 GiB)"}, ProviderError),
+        (500, {"error": "model requires more system memory (5.6 GiB) than is available (3.1 GiB)"}, InsufficientMemory),
+        (500, {"error": "Model loading was stopped due to insufficient system resources."}, InsufficientMemory),
         (503, {"error": {"message": "Loading model"}}, ProviderUnavailable),
         (429, None, ProviderUnavailable),
         (401, None, ProviderError),

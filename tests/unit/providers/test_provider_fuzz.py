@@ -18,7 +18,9 @@ from ullage.providers.base import Delta, Finished, Provider
 KEYS = st.sampled_from(
     ["choices", "delta", "content", "finish_reason", "usage", "timings", "error", "message", "done", "models", "data",
      "id", "name", "default_generation_settings", "n_ctx", "tool_calls", "function", "arguments", "index", "meta",
-     "context_length", "model_info", "prompt_tokens", "prompt_eval_count", "total_slots", "tokens", "input_tokens"]
+     "context_length", "model_info", "prompt_tokens", "prompt_eval_count", "total_slots", "tokens", "input_tokens",
+     "role", "status", "value", "args", "size", "size_vram", "loaded_instances", "config", "key", "max_model_len",
+     "state"]
 )  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -57,6 +59,10 @@ async def _everything(provider: Provider, stub: StubModelServer) -> None:
         lambda: provider.count_prompt(stub.model, request_for(stub).messages, ()),
         lambda: provider.chat_template(stub.model),
         lambda: provider.model_file(stub.model),
+        lambda: provider.metadata(stub.model),
+        lambda: provider.footprint(stub.model),
+        lambda: provider.resize(stub.model, 2048),
+        lambda: provider.unload(stub.model),
     ]
     for question in questions:
         try:
