@@ -239,3 +239,13 @@ async def test_nothing_is_left_of_an_erased_context(tmp_path: Path) -> None:
             with pytest.raises(RpcError):
                 await client.answer(request)
         assert not [path for path in (tmp_path / "storage").rglob(f"{context_id}*") if path.is_file()]
+
+
+async def test_contexts_that_another_window_writes_stay_and_the_person_is_told(tmp_path: Path) -> None:
+    async with ullage(tmp_path) as first, ullage(tmp_path) as second:
+        context_id = await opened(first, "old")
+        await appended(first, context_id, "one")
+        files = [{"oldUri": workspace("old"), "newUri": workspace("new")}]
+        await second.notify("workspace/didRenameFiles", {"files": files})
+        assert "stayed with its old name" in (await second.notification("window/showMessage"))["message"]
+        assert await opened(second, "old") == context_id

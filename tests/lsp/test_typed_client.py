@@ -14,7 +14,8 @@ from pytest_lsp import ClientServerConfig
 
 from support.typed_client import TypedClient
 from ullage.contexts.values import Model
-from ullage.lsp.types import EventParams, MessagesParams, NoParams
+from ullage.lsp.results import EventParams
+from ullage.lsp.types import MessagesParams, NoParams
 
 TOY = [sys.executable, str(Path(__file__).parent.parent / "support" / "toy_server.py")]
 

@@ -16,6 +16,19 @@ Json = dict[str, Any]
 DELTAS = ("A quay ", "is a ", "landing place.")
 MODE = sys.argv[1] if len(sys.argv) > 1 else "normal"
 
+MEBIBYTE = 2**20
+MEMORIES: dict[str, int | None] = {"roomy": 64 * 2**30, "tight": 1024 * MEBIBYTE, "full": 600 * MEBIBYTE, "blind": None}
+"""Available bytes, by mode."""
+
+MODEL_LIMIT = 40_960
+WEIGHTS, RESERVE, FIXED = 100 * MEBIBYTE, 512 * MEBIBYTE, 16 * MEBIBYTE
+BYTES_PER_TOKEN = {"f32": 46_080, "f16": 23_040, "bf16": 23_040, "q8_0": 12_240, "q5_1": 8_640, "q5_0": 7_920}
+BYTES_PER_TOKEN |= {"q4_1": 7_200, "q4_0": 6_480, "iq4_nl": 6_480}
+MODELS = [
+    {"name": name, "provider": provider, "loaded": False, "contextLength": limit, "allocatedContext": None, "bytes": 1}
+    for name, provider, limit in (("tiny:latest", "ollama", MODEL_LIMIT), ("odd", "llamacpp", None))
+]
+
 
 class Refusal(Exception):
     def __init__(self, kind: str, message: str, code: int = -32803, **data: object) -> None:
@@ -45,6 +58,7 @@ class FakeServer:
         self.name = "main"
         self.refused = 0
         self.taken = False
+        self.target = 0
 
     def run(self) -> None:
         while True:
@@ -62,13 +76,16 @@ class FakeServer:
 
     def answer(self, method: str, params: Json, id_: int) -> Any:
         handlers = {
-            "initialize": lambda _: {"capabilities": {}},
+            "initialize": self.initialize,
             "context/open": self.open,
             "context/list": lambda _: {"contexts": [self.context()]},
             "context/status": lambda _: self.status(),
             "context/stats": lambda _: self.stats(),
             "context/messages": self.page,
-            "context/models": lambda _: {"models": []},
+            "context/models": lambda _: {"models": MODELS if MODE in MEMORIES else []},
+            "context/memory": lambda _: self.memory(),
+            "context/sizing": self.sizing,
+            "context/estimateMemory": self.estimate,
             "context/chat": lambda p: self.chat(p, id_),
             "context/clear": self.clear,
         }
@@ -97,6 +114,12 @@ class FakeServer:
         if method not in handlers:
             raise Refusal("notSupported", "The server knows no such request.", -32601)
         return handlers[method](params)
+
+    def initialize(self, _: Json) -> Json:
+        """A size that a person chose goes before that of the settings."""
+        chosen = os.environ.get("FAKE_SERVER_CHOICE") or os.environ.get("ULLAGE_CONTEXT_SIZE")
+        self.target = int(chosen or 16_384)
+        return {"capabilities": {}}
 
     def ask(self, params: Json) -> Any:
         """Send the client a request and answer with its answer."""
@@ -166,6 +189,43 @@ class FakeServer:
             "completionTokens": 7,
         }
         return {"message": message, "usage": self.usage(), "timing": timing, "stopReason": stop}
+
+    def memory(self) -> Json:
+        if MODE not in MEMORIES:
+            raise Refusal("notSupported", "The server knows no such request.", -32601)
+        available = MEMORIES[MODE]
+        total = None if available is None else 2 * available
+        figures = {"total": total, "used": available, "available": available}
+        return {"kind": "cpu", **figures, "modelLoaded": None, "devices": [{"name": "RAM", **figures}], "at": 1}
+
+    def sizing(self, params: Json) -> Json:
+        if params["model"] == "odd":
+            raise Refusal("notSupported", "Nothing tells how large this model is. Load it first.")
+        target = 0 if params.get("asMuchAsFits") else self.target
+        available, per_token = MEMORIES[MODE], BYTES_PER_TOKEN[params["cacheType"]]
+        held = None if available is None else (available - WEIGHTS - FIXED - RESERVE) // per_token // 256 * 256
+        limited_by = "model" if held is None or held >= MODEL_LIMIT else "memory" if held >= 256 else "minimum"
+        return {
+            "tokens": max(256, min(MODEL_LIMIT if held is None else held, MODEL_LIMIT, target or MODEL_LIMIT)),
+            "target": target,
+            "weightsBytes": WEIGHTS,
+            "limitedBy": limited_by,
+            "availableBytes": available,
+            "reserveBytes": RESERVE,
+            "bytesPerToken": per_token,
+            "fixedBytes": FIXED,
+            "computeBytes": 0,
+            "cacheType": params["cacheType"],
+            "modelLimit": MODEL_LIMIT,
+            "reloaded": False,
+            "explanation": f"limited by {limited_by}",
+        }
+
+    def estimate(self, params: Json) -> Json:
+        per_token = BYTES_PER_TOKEN[params["cacheTypeK"]]
+        total = per_token * params["contextTokens"]
+        others = dict.fromkeys(("slidingWindowBytes", "recurrentBytes", "indexerBytes"), 0)
+        return {"kvBytes": total, **others, "totalBytes": total, "bytesPerToken": per_token}
 
     def usage(self) -> Json:
         tokens = 1000 + 203 * len(self.messages)

@@ -19,8 +19,9 @@ from attrs import field, frozen
 
 from ullage.contexts.values import Model
 from ullage.errors import ProviderUnavailable
+from ullage.lsp.results import EventParams
 from ullage.lsp.server import Hooks, UllageServer
-from ullage.lsp.types import REQUESTS, EventParams, NoParams, RequestType
+from ullage.lsp.types import REQUESTS, NoParams, RequestType
 
 
 @frozen
@@ -46,15 +47,17 @@ class AskParams:
 
 
 TOYS = {
-    "toy/echo": RequestType(EchoParams, None, "Answers what it was given."),
-    "toy/sleep": RequestType(SleepParams, None, "Takes its time; a stubborn one answers although it was cancelled."),
-    "toy/fail": RequestType(FailParams, None, "Fails in one of several ways."),
-    "toy/print": RequestType(EchoParams, None, "Prints, also from a child process."),
-    "toy/ask": RequestType(AskParams, None, "Asks the client for its configuration."),
-    "toy/flood": RequestType(EchoParams, None, "Sends 200 notifications of 100 KB."),
-    "toy/model": RequestType(NoParams, Model, "Answers a value of the protocol, after an event."),
-    "toy/hang": RequestType(EchoParams, None, "Blocks a thread for a minute."),
+    "toy/echo": RequestType(EchoParams, "Answers what it was given."),
+    "toy/sleep": RequestType(SleepParams, "Takes its time; a stubborn one answers although it was cancelled."),
+    "toy/fail": RequestType(FailParams, "Fails in one of several ways."),
+    "toy/print": RequestType(EchoParams, "Prints, also from a child process."),
+    "toy/ask": RequestType(AskParams, "Asks the client for its configuration."),
+    "toy/flood": RequestType(EchoParams, "Sends 200 notifications of 100 KB."),
+    "toy/model": RequestType(NoParams, "Answers a value of the protocol, after an event."),
+    "toy/hang": RequestType(EchoParams, "Blocks a thread for a minute."),
 }
+
+TOY_RESULTS = {"toy/model": Model}
 
 
 class Toys:

@@ -9,8 +9,9 @@ import attrs
 from pytest_lsp import LanguageClient
 from pytest_lsp.protocol import LanguageClientProtocol
 
-from support.toy_server import TOYS
-from ullage.lsp.types import NOTIFICATIONS, REQUESTS
+from support.toy_server import TOY_RESULTS, TOYS
+from ullage.lsp.results import NOTIFICATIONS, RESULTS
+from ullage.lsp.types import REQUESTS
 
 KNOWN_REQUESTS = {**REQUESTS, **TOYS}
 
@@ -23,8 +24,9 @@ class TypedProtocol(LanguageClientProtocol):
         return _envelope(method in KNOWN_REQUESTS, "params", known.params)
 
     def get_result_type(self, method: str) -> Any:
-        known = KNOWN_REQUESTS.get(method)
-        return _envelope(True, "result", known.result) if known else super().get_result_type(method)
+        if method not in KNOWN_REQUESTS:
+            return super().get_result_type(method)
+        return _envelope(True, "result", RESULTS.get(method, TOY_RESULTS.get(method)))
 
 
 class TypedClient(LanguageClient):
@@ -39,4 +41,4 @@ def _envelope(with_id: bool, content: str, kind: Any) -> type:
     """A message's class. No field has a default: lsprotocol's converter would leave out what equals it."""
     names = [*(["id"] if with_id else []), *(["method"] if content == "params" else []), "jsonrpc"]
     fields = {name: attrs.field(type=Any) for name in names}
-    return attrs.make_class(f"{kind.__name__}Message", {**fields, content: attrs.field(type=kind)})
+    return attrs.make_class(f"{getattr(kind, '__name__', 'Null')}Message", {**fields, content: attrs.field(type=kind)})

@@ -13,7 +13,6 @@ from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
 from ullage.app.configuration import Configuration
-from ullage.contexts.values import ContextStatus
 from ullage.errors import UllageError
 from ullage.events import Event
 from ullage.lsp.server import Handler, Hooks, UllageServer
@@ -23,7 +22,9 @@ from ullage.store.folder import StorageFolder, open_folder
 
 if TYPE_CHECKING:
     from ullage.app.parts import Parts
+    from ullage.contexts.values import ContextStatus
     from ullage.lsp.notifications import Notifier
+    from ullage.memory.readings import MemoryReading
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +74,14 @@ class Application:
         from ullage.lsp.notifications import Notifier  # noqa: PLC0415  # start-up: see the class
 
         assert self._folder is not None, "initialize comes first"
-        parts = assemble(self._configuration, self._folder, self._client.name)
+        parts = assemble(self._configuration, self._folder, self._client.name, self._tell_low)
         self._handlers = Handlers(
             directory=parts.directory,
             conversations=parts.conversations,
             chats=parts.chats,
             completions=parts.completions,
             reports=parts.reports,
+            sizes=parts.sizes,
             resolved=lambda: self._configuration.resolved,
             progress=self._server.progress,
         ).table()
@@ -90,6 +92,7 @@ class Application:
         )
         parts.sessions.bus.subscribe(self._notifier.hear)
         self._keep(parts.yielding.watch())
+        self._keep(parts.monitor.watch())
         return parts
 
     def _handler(self, method: str) -> Handler:
@@ -135,10 +138,17 @@ class Application:
                 await self._open_main(folder.uri)
 
     async def _folders_renamed(self, params: lsp.RenameFilesParams) -> None:
+        left_behind = 0
         async with self._notified:
             for file in params.files:
                 with suppress(UllageError):
-                    await self.parts.directory.folder_renamed(file.old_uri, file.new_uri)
+                    left_behind += await self.parts.directory.folder_renamed(file.old_uri, file.new_uri)
+        if left_behind:
+            text = (
+                f"{left_behind} of the folder's contexts stayed with its old name: another window writes them, or the"
+                " new folder has contexts of the same names. Rename the folder again when they are closed."
+            )
+            self._show(lsp.MessageType.Warning, text)
 
     async def _configuration_changed(self, settings: Any) -> None:
         async with self._notified:
@@ -192,6 +202,11 @@ class Application:
         await self.parts.sessions.models.reset(keep_servers=same_servers)
         for session in self.parts.sessions.opened():
             self._keep(self._look_up_model(session.id))
+
+    def _tell_low(self, reading: MemoryReading, threshold: int) -> None:
+        from ullage.lsp.results import LowMemoryParams  # noqa: PLC0415  # start-up: see the class
+
+        self._server.notify_client("context/lowMemory", LowMemoryParams(reading, threshold))
 
     def _tell_problems(self) -> None:
         problems = self._configuration.resolved.problems

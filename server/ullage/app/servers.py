@@ -38,12 +38,12 @@ def _expanded(file: str) -> Path:
 
 def _embedded_size(settings: Settings, model: Path | None) -> int:
     """What the embedded engine is started with: its own setting, else the target size within bounds; never more than
-    the model was made for."""
+    the model was made for, but for the least that an engine allocates."""
     context = settings.context
     limit = _context_length(model)
     size = settings.providers.embedded.context_size or max(context.target_size or limit or CELLS, context.min_size)
     size = min([size, *(bound for bound in (context.max_size, limit) if bound)])
-    return -(-size // CELLS) * CELLS
+    return max(size // CELLS, 1) * CELLS
 
 
 def _context_length(model: Path | None) -> int | None:

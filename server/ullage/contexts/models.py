@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 from ullage.contexts.counters import CounterChoice
 from ullage.contexts.values import Model
@@ -52,12 +52,25 @@ class FactorStore(Protocol):
     async def save(self, key: str, factor: float) -> None: ...
 
 
+@frozen
+class SizeChoice:
+    """What the person has decided for a server and model: a size in tokens, or that memory decides."""
+
+    auto: bool
+    tokens: int | None
+
+
+async def _unprepared(_: ActiveModel) -> None:
+    """Until somebody decides sizes, a model keeps what it is planned with."""
+
+
 @define(eq=False)
 class ActiveModel:
     """One model on one server, as far as this process knows it.
 
     ``window`` is what the server says it has allocated, None where it does not; ``planned`` the size that we ask for
     where requests carry it. Both in tokens. ``provisional``: the counter was chosen while its server failed.
+    ``resizing`` is held while its size changes, ``answers`` how many it is giving to this process now.
     """
 
     provider: Provider
@@ -66,11 +79,15 @@ class ActiveModel:
     calibration: Calibration = Calibration()
     planned: int | None = None
     multiplier: float = 1.0
+    choice: SizeChoice | None = None
+    given: int | None = None
     provisional: bool = False
     chosen_again_at: float = float("-inf")
     window: int | None = None
     asked_at: float = float("-inf")
     asking: asyncio.Task[None] | None = None
+    resizing: asyncio.Lock = Factory(asyncio.Lock)
+    answers: int = 0
 
     @property
     def name(self) -> str:
@@ -90,6 +107,11 @@ class ActiveModel:
         return self.planned if self.window is None else self.window
 
     @property
+    def can_resize(self) -> bool:
+        """Whether its size is ours to decide: its server allocates what requests ask for, or we start the engine."""
+        return self.provider.sizes_by_request or self.provider.planned_window(self.name) is not None
+
+    @property
     def request_size(self) -> int | None:
         """What a request has to carry, where the server sizes its window by requests."""
         return self.limit if self.provider.sizes_by_request else None
@@ -103,6 +125,7 @@ class Models:
     choose_counter: ChooseCounter
     factors: FactorStore
     settings: Callable[[], Settings]
+    prepare: Callable[[ActiveModel], Awaitable[None]] = _unprepared
     _providers: Sequence[Provider] | None = None
     _found: Discovery | None = None
     _active: dict[tuple[str, str], ActiveModel] = Factory(dict)
@@ -172,7 +195,9 @@ class Models:
 
     async def limit(self, active: ActiveModel) -> int | None:
         """The window in tokens. An answer that is not fresh any more is renewed behind the back of who asks, since a
-        person waits for the first token; one that is old, or was never had, is waited for."""
+        person waits for the first token; one that is old, or was never had, is waited for, and so is a resize."""
+        async with active.resizing:
+            pass
         age = time.monotonic() - active.asked_at
         if age > WINDOW_KEPT_S:
             await self._ask_window(active)
@@ -201,6 +226,37 @@ class Models:
         """A refusal told the window."""
         active.window, active.asked_at = limit, time.monotonic()
 
+    def in_use(self) -> list[ActiveModel]:
+        """The models that this process has to do with."""
+        return list(self._active.values())
+
+    def resized(self, active: ActiveModel, tokens: int) -> None:
+        """A model has another size from now on; one that is loaded tells its own at the next question."""
+        active.planned = tokens
+        if active.window is not None:
+            active.window, active.asked_at = tokens, float("-inf")
+
+    def unloaded(self, active: ActiveModel) -> None:
+        active.window, active.asked_at = None, time.monotonic()
+
+    async def remember_choice(self, active: ActiveModel) -> None:
+        """Keep what the person decided of a model's size through restarts."""
+        if active.choice is not None:
+            await self.factors.save(f"auto-size/{active.key}", float(active.choice.auto))
+            await self.factors.save(f"size/{active.key}", float(active.choice.tokens or 0))
+
+    async def remember_given(self, active: ActiveModel, tokens: int) -> None:
+        """Keep what size we gave a model: it is ours to change, also after a restart."""
+        if active.given != tokens:
+            active.given = tokens
+            await self.factors.save(f"given/{active.key}", float(tokens))
+
+    async def _choice_of(self, key: str) -> SizeChoice | None:
+        auto = await self.factors.load(f"auto-size/{key}")
+        if auto is None:
+            return None
+        return SizeChoice(bool(auto), int(await self.factors.load(f"size/{key}") or 0) or None)
+
     async def learn(self, active: ActiveModel, *, reported: int, counted: int) -> None:
         """Take the server's own count of a prompt, and ours without the person's multiplier, which is not to be learnt.
 
@@ -225,6 +281,7 @@ class Models:
         """Await work with a model's server, which is not closed meanwhile; where it fails, servers are looked for anew
         at the next request."""
         self._answering[active.provider] += 1
+        active.answers += 1
         try:
             await work
         except WindowExceeded:
@@ -233,6 +290,7 @@ class Models:
             self._forget(active)
             raise
         finally:
+            active.answers -= 1
             await self._answered(active.provider)
 
     async def _answered(self, provider: Provider) -> None:
@@ -324,8 +382,14 @@ class Models:
         active = ActiveModel(
             provider, info, choice.counter, calibration, planned, multiplier, provisional=choice.provisional
         )
+        active.choice = await self._choice_of(key)
+        active.given = int(await self.factors.load(f"given/{key}") or 0) or None
         await self._ask_quietly(active)
         self._active[provider.name, info.name] = active
+        try:
+            await self.prepare(active)
+        except UllageError as error:
+            logger.info("The size of %s could not be decided: %s", key, error.kind)
         return active
 
     async def _discovery(self) -> Discovery:

@@ -7,8 +7,10 @@ from attrs import define
 
 from ullage.contexts.directory import Directory
 from ullage.contexts.models import ActiveModel
+from ullage.contexts.monitor import Monitor
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
+from ullage.contexts.sizes import Sizes
 from ullage.contexts.values import (
     AutoCompress,
     Context,
@@ -31,11 +33,17 @@ from ullage.settings import Resolved
 class Reports:
     sessions: Sessions
     directory: Directory
+    sizes: Sizes
+    monitor: Monitor
 
     async def status(self, context_id: str | None) -> ContextStatus:
         """The context's status once its model was looked for."""
         session = await self.directory.resolve(context_id)
-        await self.sessions.models.active_if_any(session.state.record)
+        active = await self.sessions.models.active_if_any(session.state.record)
+        if active is not None:
+            await self.sizes.memory.known_lately(active)
+        if self.sizes.reader.last is None:
+            await self.sizes.reading()
         return await self._status(session, await self.directory.context(session))
 
     async def status_now(self, session: Session) -> ContextStatus:
@@ -50,10 +58,10 @@ class Reports:
             context=context,
             model=ModelState(context.model, _provider_name(session, active), bool(active and active.window)),
             usage=usage,
-            memory=None,
+            memory=self.sizes.reader.last,
             kv_cache=self._kv_cache(active),
             snapshots=0,
-            auto_size=settings.auto_size,
+            auto_size=self.sizes.choice(active).auto if active else settings.auto_size,
             auto_compress=AutoCompress(settings.compression.enabled, settings.compression.threshold),
             warning=warning_for(usage.pressure, settings.compression.threshold),
             text=window_text(usage.tokens, usage.limit),
@@ -64,10 +72,10 @@ class Reports:
         status = await self.status(session.id)
         timing = session.last_timing
         counts = self.sessions.counts
-        active = self.sessions.models.known(session.state.record)
+        known = self.sizes.memory.known_now(self.sessions.models.known(session.state.record))
         return ContextStats(
             **attrs.asdict(status, recurse=False),
-            weights_bytes=active.info.size_bytes if active else None,
+            weights_bytes=known.weights_bytes if known else None,
             tokens_by_role=await self._by_role(session),
             compressions=(),
             snapshot_bytes=0,
@@ -81,15 +89,14 @@ class Reports:
                 else None,
             ),
             settings=tuple(resolved.values()),
-            memory_history=(),
+            memory_history=tuple(self.monitor.history),
         )
 
     def _kv_cache(self, active: ActiveModel | None) -> KvCacheState:
-        """The cache type that we gave the engine where we started it; elsewhere servers do not tell, and f16 is their
-        own default."""
-        if active is not None and active.provider.name == "embedded":
-            return KvCacheState(self.sessions.settings().context.kv_quantization, "ours", None)
-        return KvCacheState("f16", "assumed", None)
+        memory = self.sizes.memory
+        known = memory.known_now(active)
+        size = memory.cache_bytes(active, known) if active and known else None
+        return memory.kv_cache(active, known, size)
 
     async def _by_role(self, session: Session) -> TokensByRole:
         record = session.state.record

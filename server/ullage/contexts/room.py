@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-from attrs import define
+from attrs import define, frozen
 
 from ullage.contexts.answering import AnswerOptions, Prompt
 from ullage.contexts.counting import CountedForm, Groups, WindowCounter
@@ -17,6 +17,15 @@ from ullage.conversation.messages import ToolDefinition
 from ullage.conversation.turns import turns_of, without_oldest_turns
 from ullage.conversation.usage import reserved_tokens, usable_tokens
 from ullage.errors import ContextOverflow
+
+
+@frozen
+class Cut:
+    """How many of the oldest turns leave, and the window's tokens before and after."""
+
+    turns: int
+    before: int
+    after: int
 
 
 @define(eq=False)
@@ -43,10 +52,26 @@ class Room:
         usable = int(usable_tokens(limit, reserved) * (shrink or 1))
         if tokens <= usable and shrink is None:
             return Prompt(groups, tokens, limit - tokens)
-        await self._trim(session, usable, tools_tokens, limit)
+        await self._let_go(session, await self._cut(session, usable, tools_tokens, limit))
         form, groups = await self._counted(session)
         tokens = form.tokens + tools_tokens
         return Prompt(groups, tokens, max(limit - tokens, 1))
+
+    async def shrink(self, session: Session, limit: int) -> None:
+        """Make the window fit a smaller limit. Raises ContextOverflow where it can't."""
+        cut = await self.shrinking(session, limit)
+        if cut is not None:
+            await self._let_go(session, cut)
+
+    async def shrinking(self, session: Session, limit: int) -> Cut | None:
+        """What would leave for a smaller limit, None: nothing has to; changes nothing. Raises ContextOverflow where
+        that would not do."""
+        form = await self.sessions.counted(session, session.state)
+        reserved = reserved_tokens(limit, self.sessions.settings().context.reserve_output)
+        usable = usable_tokens(limit, reserved)
+        if form.tokens + session.tools_tokens <= usable:
+            return None
+        return await self._cut(session, usable, session.tools_tokens, limit)
 
     async def tokens(self, session: Session, prompt: Prompt) -> int:
         """The tokens of a prompt, counted now where a rough count was enough before."""
@@ -76,8 +101,8 @@ class Room:
             return None
         return Prompt(groups, None, limit - most - session.tools_tokens)
 
-    async def _trim(self, session: Session, usable: int, tools_tokens: int, limit: int) -> None:
-        """Let as few of the oldest turns leave as bring the window down to the target."""
+    async def _cut(self, session: Session, usable: int, tools_tokens: int, limit: int) -> Cut:
+        """As few of the oldest turns as bring the window down to the target."""
         settings = self.sessions.settings().context.compression
         state = session.state
         turns = turns_of(state.messages)
@@ -94,15 +119,16 @@ class Room:
                 limit=limit,
                 tools=tools_tokens,
             )
-        before = await costs.of(0) + tools_tokens
+        return Cut(count, await costs.of(0) + tools_tokens, after)
 
+    async def _let_go(self, session: Session, cut: Cut) -> None:
         async def plan(now: ContextState) -> Planned:
-            return self._trimming(now, count)
+            return self._trimming(now, cut.turns)
 
         planned = await self.sessions.change(session, plan)
         assert planned is not None, "the plan above is never empty"
         session.growth.clear()
-        detail = {**planned.commit.operation.detail, "before": before, "after": after}
+        detail = {**planned.commit.operation.detail, "before": cut.before, "after": cut.after}
         self.sessions.tell("trimmed", session, {**detail, "operationId": planned.commit.operation.id})
 
     def _trimming(self, state: ContextState, count: int) -> Planned:

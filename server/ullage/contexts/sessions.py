@@ -182,6 +182,10 @@ class Sessions:
     def tell(self, kind: EventKind, session: Session, detail: dict[str, object]) -> None:
         self.bus.publish(Event(kind, session.id, self.stamp.now(), detail))
 
+    def announce(self, kind: EventKind, detail: dict[str, object]) -> None:
+        """Tell of something that is of no single context."""
+        self.bus.publish(Event(kind, None, self.stamp.now(), detail))
+
     def stale(self, context_id: str | None) -> None:
         self.bus.publish(StatusStale(context_id))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import attrs
 
 from ullage import errors
 from ullage.lsp.framing import LARGEST_BODY, LARGEST_DRAINED, LARGEST_HEADER
-from ullage.lsp.types import NOTIFICATIONS, PARTIAL_RESULT, REQUESTS, RequestType
+from ullage.lsp.results import NOTIFICATIONS, PARTIAL_RESULT, RESULTS, NotificationType
+from ullage.lsp.types import REQUESTS, RequestType
 from ullage.lsp.typescript import alias, interface, mentioned, prose, spelled
 
 MEBIBYTE = 2**20
@@ -105,7 +106,7 @@ def main(arguments: list[str]) -> int:
 def document() -> str:
     """The whole of PROTOCOL.md."""
     params = _ordered(request.params for request in REQUESTS.values())
-    results = _ordered(request.result for request in REQUESTS.values())
+    results = _ordered(RESULTS.values())
     told = _ordered([*(note.params for note in NOTIFICATIONS.values()), PARTIAL_RESULT])
     results = [kind for kind in results if kind not in params]
     told = [kind for kind in told if kind not in params and kind not in results]
@@ -134,13 +135,14 @@ def _types(kinds: list[Any]) -> str:
     return "```ts\n" + "\n\n".join(["\n".join(aliases), *interfaces]).strip() + "\n```\n"
 
 
-def _table(messages: dict[str, RequestType], title: str) -> str:
+def _table(messages: Mapping[str, RequestType | NotificationType], title: str) -> str:
     has_results = title == "request"
     rows = [[title, "params", *(["result"] if has_results else []), "for what"]]
     rows.append(["---"] * len(rows[0]))
     for method, kinds in messages.items():
         params = f"`{spelled(kinds.params)}`" if attrs.fields(kinds.params) else "`{}`"
-        result = [f"`{spelled(kinds.result)}`" if kinds.result else "`null`"] if has_results else []
+        kind = RESULTS.get(method)
+        result = [f"`{spelled(kind)}`" if kind else "`null`"] if has_results else []
         rows.append([f"`{method}`", params, *result, kinds.purpose])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 

@@ -16,8 +16,14 @@ from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft
 from ullage.contexts.finishing import cancellable_until_begun
 from ullage.contexts.report import Reports
+from ullage.contexts.sizes import Sizes
 from ullage.conversation.messages import ToolDefinition
-from ullage.lsp import types
+from ullage.lsp import results, types
+from ullage.memory.architecture import architecture_of
+from ullage.memory.guard import Allocation
+from ullage.memory.kv_cache import CacheEstimate, CacheLayout, estimate
+from ullage.memory.readings import MemoryReading
+from ullage.memory.sizing import SizingReport
 from ullage.settings import Resolved
 
 Handler: TypeAlias = Callable[[Any], Awaitable[Any]]
@@ -33,6 +39,7 @@ class Handlers:
     chats: Chats
     completions: Completions
     reports: Reports
+    sizes: Sizes
     resolved: Callable[[], Resolved]
     progress: Progress
 
@@ -50,6 +57,9 @@ class Handlers:
             "context/clear": self.clear,
             "context/undo": self.undo,
             "context/model/select": self.select_model,
+            "context/model/unload": self.unload_model,
+            "context/resize": self.resize,
+            "context/autoSize": self.auto_size,
         }
         return {
             **{method: _carried_through(handler) for method, handler in changing.items()},
@@ -62,6 +72,10 @@ class Handlers:
             "context/history": self.history,
             "context/countTokens": self.count_tokens,
             "context/models": self.models,
+            "context/sizing": self.sizing,
+            "context/estimateMemory": self.estimate_memory,
+            "context/memory": self.memory,
+            "context/canAllocate": self.can_allocate,
         }
 
     async def open(self, params: types.OpenParams) -> values.Context:
@@ -83,8 +97,8 @@ class Handlers:
             system_prompt=params.system_prompt,
         )
 
-    async def list(self, _: types.NoParams) -> types.ContextList:
-        return types.ContextList(await self.directory.all())
+    async def list(self, _: types.NoParams) -> results.ContextList:
+        return results.ContextList(await self.directory.all())
 
     async def switch(self, params: types.SwitchParams) -> values.SwitchResult:
         return await self.directory.switch(params.context_id)
@@ -101,12 +115,12 @@ class Handlers:
     async def stats(self, params: types.OptionalContextParams) -> values.ContextStats:
         return await self.reports.stats(params.context_id, self.resolved())
 
-    async def append(self, params: types.AppendParams) -> types.Appended:
-        return types.Appended(*await self.conversations.append(params.context_id, drafts(params.messages)))
+    async def append(self, params: types.AppendParams) -> results.Appended:
+        return results.Appended(*await self.conversations.append(params.context_id, drafts(params.messages)))
 
-    async def messages(self, params: types.MessagesParams) -> types.MessagePage:
+    async def messages(self, params: types.MessagesParams) -> results.MessagePage:
         page = await self.conversations.messages(params.context_id, params.view, params.before, params.limit)
-        return types.MessagePage(*page)
+        return results.MessagePage(*page)
 
     async def pin(self, params: types.PinParams) -> values.MessageView:
         return await self.conversations.pin(params.context_id, params.message_id, pinned=params.pinned)
@@ -125,15 +139,15 @@ class Handlers:
             fit=params.fit,
         )
 
-    async def clear(self, params: types.ContextParams) -> types.Cleared:
-        return types.Cleared(await self.conversations.clear(params.context_id))
+    async def clear(self, params: types.ContextParams) -> results.Cleared:
+        return results.Cleared(await self.conversations.clear(params.context_id))
 
     async def undo(self, params: types.UndoParams) -> values.Undone:
         return await self.conversations.undo(params.context_id, params.operation_id)
 
-    async def history(self, params: types.HistoryParams) -> types.OperationPage:
+    async def history(self, params: types.HistoryParams) -> results.OperationPage:
         operations = await self.conversations.history(params.context_ids, params.before, params.limit)
-        return types.OperationPage(operations)
+        return results.OperationPage(operations)
 
     async def count_tokens(self, params: types.CountTokensParams) -> values.Counts:
         return await self.conversations.count(
@@ -143,11 +157,34 @@ class Handlers:
             context_id=params.context_id,
         )
 
-    async def models(self, _: types.NoParams) -> types.ModelList:
-        return types.ModelList(await self.directory.sessions.models.offered())
+    async def models(self, _: types.NoParams) -> results.ModelList:
+        return results.ModelList(await self.directory.sessions.models.offered())
 
     async def select_model(self, params: types.SelectModelParams) -> values.Context:
         return await self.directory.select_model(params.context_id, params.model)
+
+    async def unload_model(self, params: types.UnloadParams) -> results.Unloaded:
+        return results.Unloaded(await self.sizes.unload(params.model))
+
+    async def resize(self, params: types.ResizeParams) -> SizingReport:
+        return await self.sizes.resize(params.context_id, params.tokens)
+
+    async def auto_size(self, params: types.AutoSizeParams) -> SizingReport:
+        return await self.sizes.auto_size(params.context_id, enabled=params.enabled)
+
+    async def sizing(self, params: types.SizingParams) -> SizingReport:
+        return await self.sizes.sizing(
+            params.context_id, params.model, params.cache_type, as_much_as_fits=params.as_much_as_fits
+        )
+
+    async def estimate_memory(self, params: types.EstimateParams) -> CacheEstimate:
+        return estimate(architecture_of(params.metadata), cache_layout(params))
+
+    async def memory(self, _: types.NoParams) -> MemoryReading:
+        return await self.sizes.reading()
+
+    async def can_allocate(self, params: types.CanAllocateParams) -> Allocation:
+        return await self.sizes.can_allocate(params.context_id, params.tokens)
 
     def _emit(self, token: int | str | None) -> Emit:
         if token is None:
@@ -187,4 +224,18 @@ def answer_options(options: types.ChatOptions) -> AnswerOptions:
         seed=options.seed,
         tools=tuple(ToolDefinition(tool.name, tool.description, tool.parameters) for tool in options.tools or ()),
         tool_choice=options.tool_choice,
+    )
+
+
+def cache_layout(params: types.EstimateParams) -> CacheLayout:
+    return CacheLayout(
+        context_tokens=params.context_tokens,
+        slots=params.slots,
+        cache_type_k=params.cache_type_k,
+        cache_type_v=params.cache_type_v,
+        micro_batch=params.micro_batch,
+        flash_attention=params.flash_attention,
+        unified=params.unified_cache,
+        full_sliding_window=params.full_sliding_window_cache,
+        rollback_copies=params.rollback_copies,
     )

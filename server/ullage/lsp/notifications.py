@@ -11,7 +11,7 @@ from attrs import Factory, define
 from ullage.contexts.values import ContextStatus
 from ullage.errors import UllageError
 from ullage.events import Event, Signal, StatusStale
-from ullage.lsp.types import EventParams
+from ullage.lsp.results import EventParams
 
 logger = logging.getLogger(__name__)
 

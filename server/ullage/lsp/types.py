@@ -1,9 +1,10 @@
-"""The protocol's types: what each request takes and answers, and what is told unasked.
+"""What each request of the protocol takes.
 
-PROTOCOL.md is produced from this module. Params are strict: a wrong type, a ``null`` where none is said, or a figure
-out of its bounds is refused with the path of the field; unknown extra fields are ignored. A field with a default may be
-left out. Result values are those of `ullage.contexts.values` and `ullage.conversation`; envelopes that only a reply has
-are defined here.
+PROTOCOL.md is produced from this module and from `ullage.lsp.results`. Params are strict: a wrong type, a ``null``
+where none is said, or a figure out of its bounds is refused with the path of the field; unknown extra fields are
+ignored. A field with a default may be left out.
+
+The reply to `initialize` needs these types, and an editor waits for it: results, which it does not need, stand apart.
 """
 
 from __future__ import annotations
@@ -13,11 +14,8 @@ from typing import Any, Literal
 import attrs
 from attrs import frozen
 
-from ullage.contexts import values
 from ullage.conversation.messages import ToolCall
-from ullage.conversation.operations import Operation
-from ullage.conversation.usage import Usage
-from ullage.events import EventKind
+from ullage.settings import CacheType
 
 LARGEST_INTEGER = 2**53 - 1
 """Beyond it a JSON number is no exact integer for most clients."""
@@ -179,96 +177,96 @@ class SelectModelParams:
 
 
 @frozen
-class ContextList:
-    contexts: list[values.Context]
+class ResizeParams:
+    context_id: str
+    tokens: int = bounded(1, 2**31 - 1)
 
 
 @frozen
-class Appended:
-    messages: list[values.MessageView]
-    usage: Usage
+class AutoSizeParams:
+    context_id: str
+    enabled: bool
 
 
 @frozen
-class MessagePage:
-    """Ascending; ``has_more`` says that older ones exist."""
+class SizingParams:
+    """Without a model: the context's, or the active context's. ``as_much_as_fits`` asks for the largest size that
+    memory, model and the person's maximum allow, whatever was chosen or is set as target."""
 
-    messages: list[values.MessageView]
-    has_more: bool
-
-
-@frozen
-class Cleared:
-    usage: Usage
+    context_id: str | None = None
+    model: str | None = None
+    cache_type: CacheType | None = None
+    as_much_as_fits: bool = False
 
 
 @frozen
-class OperationPage:
-    operations: list[Operation]
+class EstimateParams:
+    """``metadata`` are GGUF keys as in a file's header or in Ollama's ``model_info``."""
+
+    metadata: dict[str, Any]
+    context_tokens: int = bounded(1, 2**31 - 1)
+    slots: int = bounded(1, 256, 1)
+    cache_type_k: CacheType = "f16"
+    cache_type_v: CacheType = "f16"
+    micro_batch: int = bounded(1, 2**20, 512)
+    flash_attention: bool = True
+    unified_cache: bool = False
+    full_sliding_window_cache: bool = False
+    rollback_copies: int = bounded(0, 256, 0)
 
 
 @frozen
-class ModelList:
-    models: list[values.Model]
+class CanAllocateParams:
+    """``tokens`` are additional ones."""
+
+    tokens: int = bounded(0, 2**31 - 1)
+    context_id: str | None = None
 
 
 @frozen
-class EventParams:
-    kind: EventKind
-    context_id: str | None
-    at: int
-    detail: dict[str, Any]
+class UnloadParams:
+    model: str
 
 
 @frozen
 class RequestType:
-    """One request of the protocol: its params, its result (None: null), and what it is for."""
+    """One request of the protocol: its params, and what it is for. Its result stands in `ullage.lsp.results`."""
 
     params: type
-    result: type | None
     purpose: str
 
 
 REQUESTS: dict[str, RequestType] = {
-    "context/open": RequestType(
-        OpenParams, values.Context, "The context of a workspace, made on first use, reopened after."
-    ),
-    "context/update": RequestType(UpdateParams, values.Context, "Rename, move, or give another mode or system prompt."),
-    "context/list": RequestType(NoParams, ContextList, "Every context of the store."),
-    "context/switch": RequestType(SwitchParams, values.SwitchResult, "Make a context the active one of this client."),
-    "context/close": RequestType(ContextParams, values.Context, "Let a context rest; nothing of it is lost."),
-    "context/delete": RequestType(ContextParams, None, "Erase a context for good."),
-    "context/status": RequestType(OptionalContextParams, values.ContextStatus, "What a status bar shows."),
-    "context/stats": RequestType(OptionalContextParams, values.ContextStats, "The status and every figure behind it."),
+    "context/open": RequestType(OpenParams, "The context of a workspace, made on first use, reopened after."),
+    "context/update": RequestType(UpdateParams, "Rename, move, or give another mode or system prompt."),
+    "context/list": RequestType(NoParams, "Every context of the store."),
+    "context/switch": RequestType(SwitchParams, "Make a context the active one of this client."),
+    "context/close": RequestType(ContextParams, "Let a context rest; nothing of it is lost."),
+    "context/delete": RequestType(ContextParams, "Erase a context for good."),
+    "context/status": RequestType(OptionalContextParams, "What a status bar shows."),
+    "context/stats": RequestType(OptionalContextParams, "The status and every figure behind it."),
     "context/append": RequestType(
-        AppendParams, Appended, "Add messages; durable when the reply is sent, never refused for the window's size."
+        AppendParams, "Add messages; durable when the reply is sent, never refused for the window's size."
     ),
-    "context/messages": RequestType(
-        MessagesParams, MessagePage, "A page of the window or of everything said, ascending."
+    "context/messages": RequestType(MessagesParams, "A page of the window or of everything said, ascending."),
+    "context/pin": RequestType(PinParams, "Keep a message in the window; of a call and its results all are pinned."),
+    "context/chat": RequestType(ChatParams, "Say something and have it answered; the turn is kept."),
+    "context/complete": RequestType(CompleteParams, "Answer a history that the client holds; nothing is kept."),
+    "context/clear": RequestType(ContextParams, "Empty the window but for the system prompt and pins."),
+    "context/undo": RequestType(UndoParams, "Take back the latest change of the window, or a named one."),
+    "context/history": RequestType(HistoryParams, "What was done, in time order."),
+    "context/countTokens": RequestType(CountTokensParams, "Count texts or messages."),
+    "context/models": RequestType(NoParams, "The models of every model server that answers."),
+    "context/resize": RequestType(
+        ResizeParams, "Give the context's model another size; for every context that uses it."
     ),
-    "context/pin": RequestType(
-        PinParams, values.MessageView, "Keep a message in the window; of a call and its results all are pinned."
+    "context/autoSize": RequestType(AutoSizeParams, "Let memory decide the size, or keep it as it is."),
+    "context/sizing": RequestType(SizingParams, "What size a model would get, and why; changes nothing."),
+    "context/estimateMemory": RequestType(
+        EstimateParams, "The bytes of a context cache: pure arithmetic, no model server needed."
     ),
-    "context/chat": RequestType(ChatParams, values.ChatResult, "Say something and have it answered; the turn is kept."),
-    "context/complete": RequestType(
-        CompleteParams, values.ChatResult, "Answer a history that the client holds; nothing is kept."
-    ),
-    "context/clear": RequestType(ContextParams, Cleared, "Empty the window but for the system prompt and pins."),
-    "context/undo": RequestType(
-        UndoParams, values.Undone, "Take back the latest change of the window, or a named one."
-    ),
-    "context/history": RequestType(HistoryParams, OperationPage, "What was done, in time order."),
-    "context/countTokens": RequestType(CountTokensParams, values.Counts, "Count texts or messages."),
-    "context/models": RequestType(NoParams, ModelList, "The models of every model server that answers."),
-    "context/model/select": RequestType(SelectModelParams, values.Context, "Choose the model of a context."),
+    "context/memory": RequestType(NoParams, "What the hardware says of its memory now."),
+    "context/canAllocate": RequestType(CanAllocateParams, "Whether so many more tokens may join."),
+    "context/model/unload": RequestType(UnloadParams, "Take a model out of memory."),
+    "context/model/select": RequestType(SelectModelParams, "Choose the model of a context."),
 }
-
-NOTIFICATIONS: dict[str, RequestType] = {
-    "context/statusChanged": RequestType(
-        values.ContextStatus, None, "What a status bar shows has changed; at most 10 a second for each context."
-    ),
-    "context/event": RequestType(EventParams, None, "Something happened that a person may want to know."),
-}
-
-PARTIAL_RESULT = values.Partial
-"""The ``value`` of a ``$/progress`` notification for a ``partialResultToken``."""

@@ -9,7 +9,7 @@ import pytest
 from ullage.app.servers import build_providers
 from ullage.errors import ModelUnavailable
 from ullage.providers import embedded
-from ullage.settings import EmbeddedSettings, ProviderSettings, Settings
+from ullage.settings import ContextSettings, EmbeddedSettings, ProviderSettings, Settings
 
 
 @pytest.mark.parametrize("model", ["~nobodyxyz/m.gguf", "no\0name.gguf", "/tmp", "/nowhere/m.gguf"])
@@ -29,3 +29,17 @@ def test_a_persons_home_may_be_written_short(tmp_path: Path, monkeypatch: pytest
     settings = Settings(providers=ProviderSettings(embedded=EmbeddedSettings(model="~/tiny.gguf")))
     [engine] = [provider for provider in build_providers(settings) if provider.name == "embedded"]
     assert engine.address == "tiny.gguf"
+
+
+@pytest.mark.parametrize(
+    ("context", "given"),
+    [
+        (ContextSettings(target_size=8192, max_size=1000), 768),
+        (ContextSettings(target_size=8192, max_size=100), 256),
+        (ContextSettings(target_size=1024, min_size=256), 1024),
+    ],
+)
+def test_the_embedded_engine_gets_whole_cells_within_the_maximum(context: ContextSettings, given: int) -> None:
+    settings = Settings(context, providers=ProviderSettings(embedded=EmbeddedSettings(model="/nowhere/m.gguf")))
+    [engine] = [provider for provider in build_providers(settings) if provider.name == "embedded"]
+    assert engine.planned_window("m") == given

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ullage.lsp.document import document, main
-from ullage.lsp.types import NOTIFICATIONS, REQUESTS
+from ullage.lsp.results import NOTIFICATIONS, RESULTS
+from ullage.lsp.types import REQUESTS
 from ullage.lsp.typescript import prose
 
 PROTOCOL = Path(__file__).parents[3] / "PROTOCOL.md"
@@ -31,9 +32,13 @@ def test_every_message_and_every_type_that_it_mentions_is_there() -> None:
     text = document()
     for method, kinds in {**REQUESTS, **NOTIFICATIONS}.items():
         assert f"| `{method}` |" in text
-        for kind in (kinds.params, kinds.result):
+        for kind in (kinds.params, RESULTS.get(method)):
             if kind is not None and kind.__name__ != "NoParams":
                 assert f"interface {kind.__name__} " in text
+
+
+def test_every_request_has_its_result() -> None:
+    assert RESULTS.keys() == REQUESTS.keys()
 
 
 def test_prose_uses_the_names_that_travel() -> None:
