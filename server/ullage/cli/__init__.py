@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ullage import __version__
+from ullage.cli.json_forms import DOCTOR_JSON, FIT_JSON
 
 DESCRIPTION = "Keeps conversations with local language models inside the memory the machine really has."
 INTERRUPTED = 130
@@ -43,6 +44,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_chat(commands)
     _add_status(commands)
+    _add_fit(commands)
+    _add_doctor(commands)
     _add_demo(commands)
     _add_install_model(commands)
     return parser
@@ -71,6 +74,21 @@ def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     status.add_argument("--json", action="store_true", help="the protocol's ContextStatus as JSON")
 
 
+def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    fit = _command(commands, "fit", _fit, "the largest context that this machine's memory holds", FIT_JSON)
+    fit.add_argument("subject", nargs="?", metavar="MODEL|FILE.gguf", help="default: every model of this machine")
+    fit.add_argument("--all-types", action="store_true", help="every cache type, not only f16, q8_0 and q4_0")
+    fit.add_argument("--json", action="store_true", help="as JSON, in the form below")
+    _add_storage(fit)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    purpose = "what Ullage finds on this machine, what is wrong, and how to mend it"
+    doctor = _command(commands, "doctor", _doctor, purpose, DOCTOR_JSON)
+    doctor.add_argument("--json", action="store_true", help="as JSON, in the form below")
+    _add_storage(doctor)
+
+
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _command(commands, "demo", _demo, "a real conversation with a small model on this machine, start to finish")
 
@@ -85,8 +103,16 @@ def _command(
     name: str,
     run: Callable[[argparse.Namespace], int],
     purpose: str,
+    epilog: str | None = None,
 ) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+    """``epilog`` is printed below the help as it stands."""
+    command = commands.add_parser(
+        name,
+        help=purpose,
+        description=purpose[0].upper() + purpose[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.set_defaults(run=run)
     return command
 
@@ -129,6 +155,25 @@ def _status(arguments: argparse.Namespace) -> int:
     from ullage.cli.status import status  # noqa: PLC0415  # `serve` shall not wait for it
 
     return status(arguments.folder, name=arguments.name, as_json=arguments.json, storage=arguments.storage)
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from ullage.cli.fit import FitOptions, fit  # noqa: PLC0415  # `serve` shall not wait for it
+
+    return fit(
+        FitOptions(
+            subject=arguments.subject,
+            all_types=arguments.all_types,
+            as_json=arguments.json,
+            storage=arguments.storage,
+        )
+    )
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from ullage.cli.doctor import doctor  # noqa: PLC0415  # `serve` shall not wait for it
+
+    return doctor(as_json=arguments.json, storage=arguments.storage)
 
 
 def _demo(_: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from ullage.cli.figures import duration_text, one_line, percent, size_text, toke
 from ullage.cli.folders import contexts_of, folder_of, named
 from ullage.cli.framing import Json
 from ullage.cli.slash import Command, help_rows
-from ullage.cli.status_box import LIST_HEADINGS, list_rows, show_status, show_table
+from ullage.cli.status_box import LIST_HEADINGS, MODEL_HEADINGS, list_rows, model_rows, show_status, show_table
 from ullage.cli.talk import Talk
 
 Action: TypeAlias = Callable[[Talk, str], Awaitable[None]]
@@ -139,18 +139,7 @@ async def _models(talk: Talk, _: str) -> None:
     if not models:
         talk.terminal.line("No model server answers. Start one, or run `ullage install-model`.")
         return
-    rows = [
-        (
-            m["name"],
-            m["provider"],
-            "loaded" if m["loaded"] else "",
-            _tokens(m["contextLength"]),
-            _tokens(m["allocatedContext"]),
-            size_text(m["bytes"]),
-        )
-        for m in models
-    ]
-    show_table(talk.terminal, ("model", "provider", "", "made for", "allocated", "size"), rows)
+    show_table(talk.terminal, MODEL_HEADINGS, model_rows(models))
 
 
 async def _model(talk: Talk, name: str) -> None:
@@ -172,10 +161,6 @@ async def _retry(talk: Talk, _: str) -> None:
 
 def _short(id_: str) -> str:
     return id_[-SHORT_ID:]
-
-
-def _tokens(number: int | None) -> str:
-    return "unknown" if number is None else f"{number:,}"
 
 
 ACTIONS: dict[str, Action] = {

@@ -262,9 +262,14 @@ async def start(
 
 
 @asynccontextmanager
-async def running(tell_person: Callable[[str], None], *, storage: Path | None = None) -> AsyncIterator[Client]:
+async def running(
+    tell_person: Callable[[str], None],
+    *,
+    storage: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> AsyncIterator[Client]:
     """A server without workspace folders, initialized, and seen out in the end."""
-    client = await start(tell_person, storage=storage)
+    client = await start(tell_person, storage=storage, environment=environment)
     try:
         await client.initialize()
         yield client

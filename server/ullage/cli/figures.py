@@ -44,6 +44,10 @@ def size_text(size: int | None) -> str:
     return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{size:,} bytes"
 
 
+def number_text(number: int | None) -> str:
+    return UNKNOWN if number is None else f"{number:,}"
+
+
 def duration_text(milliseconds: float | None) -> str:
     if milliseconds is None:
         return UNKNOWN

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ullage.cli.figures import UNKNOWN, ago_text, bar, counted, percent, size_text, tokens_text
+from ullage.cli.figures import UNKNOWN, ago_text, bar, counted, number_text, percent, printable, size_text, tokens_text
 from ullage.cli.framing import Json
 from ullage.cli.terminal import Terminal
 
@@ -22,6 +22,7 @@ WARNINGS = {
     "critical": "critical: the next answer will need room to be made",
 }
 LIST_HEADINGS = ("context", "priority", "tokens", "messages", "model", "used")
+MODEL_HEADINGS = ("model", "provider", "", "made for", "allocated", "size")
 
 
 @frozen
@@ -66,6 +67,21 @@ def list_rows(contexts: Sequence[Json], now_ms: float | None = None) -> list[tup
     ]
 
 
+def model_rows(models: Sequence[Json]) -> list[tuple[str, ...]]:
+    """A row of `MODEL_HEADINGS` for each model."""
+    return [
+        (
+            model["name"],
+            model["provider"],
+            "loaded" if model["loaded"] else "",
+            number_text(model["contextLength"]),
+            number_text(model["allocatedContext"]),
+            size_text(model["bytes"]),
+        )
+        for model in models
+    ]
+
+
 def show_status(terminal: Terminal, status: Json, title: str | None = None) -> None:
     rows = status_rows(status)
     name = title or status["context"]["name"]
@@ -83,14 +99,16 @@ def show_status(terminal: Terminal, status: Json, title: str | None = None) -> N
 
 
 def show_table(terminal: Terminal, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns; headings that are all empty are not shown."""
     if not terminal.is_terminal:
-        widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
-        for row in (headings, *rows):
+        lines = [headings, *rows] if any(headings) else rows
+        widths = [max((len(row[i]) for row in lines), default=0) for i in range(len(headings))]
+        for row in lines:
             terminal.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
-    table = Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=any(headings))
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     terminal.show(table)
 
 
