@@ -160,7 +160,7 @@ class ModelMemory:
         if kind is not None:
             return KvCacheState(kind, "measured", size)
         if resolved.origins.get("context.kvQuantization", "default") != "default":
-            return KvCacheState(setting, "settings", size)
+            return KvCacheState(_accepted(setting, known), "settings", size)
         return KvCacheState("f16", "assumed", size)
 
     def cache_estimate(self, active: ActiveModel, known: KnownModel, tokens: int) -> CacheEstimate | None:
