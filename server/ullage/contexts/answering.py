@@ -9,8 +9,8 @@ from contextlib import aclosing
 
 from attrs import Factory, define, frozen
 
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.counting import Groups
-from ullage.contexts.models import ActiveModel
 from ullage.contexts.values import Partial, StopReason, Timing
 from ullage.conversation.messages import Message, ToolCall, ToolDefinition
 from ullage.errors import ContextOverflow, ProviderError, WindowExceeded

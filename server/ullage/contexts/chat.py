@@ -8,6 +8,7 @@ import logging
 import attrs
 from attrs import Factory, define, field
 
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.answering import (
     Answer,
     AnswerOptions,
@@ -20,7 +21,6 @@ from ullage.contexts.answering import (
 )
 from ullage.contexts.drafts import checked_text
 from ullage.contexts.finishing import finish
-from ullage.contexts.models import ActiveModel
 from ullage.contexts.room import Room
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions

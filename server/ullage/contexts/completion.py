@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from attrs import define, frozen
 
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, refused_again, refused_share, stream_answer
 from ullage.contexts.counting import Groups, WindowCounter
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft, checked, message_of
-from ullage.contexts.models import ActiveModel
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.values import ChatResult, Fitted
 from ullage.contexts.views import view

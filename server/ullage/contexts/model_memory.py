@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from attrs import Factory, define, field, frozen
 
-from ullage.contexts.models import ActiveModel
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.values import KvCacheState
 from ullage.errors import UllageError
 from ullage.memory.architecture import Architecture, architecture_of

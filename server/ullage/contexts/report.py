@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 from attrs import define
 
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.directory import Directory
-from ullage.contexts.models import ActiveModel
 from ullage.contexts.monitor import Monitor
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions

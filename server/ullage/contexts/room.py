@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import attrs
 from attrs import define, frozen
 
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.answering import AnswerOptions, Prompt
 from ullage.contexts.counting import CountedForm, Groups, WindowCounter
-from ullage.contexts.models import ActiveModel
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned, replacing

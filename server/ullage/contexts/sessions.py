@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import Factory, define
 
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.counters import Counters
 from ullage.contexts.counting import CountedForm, WindowCounter
 from ullage.contexts.finishing import begin, finish
-from ullage.contexts.models import ActiveModel, Models
+from ullage.contexts.models import Models
 from ullage.contexts.session import Session
 from ullage.contexts.stamp import Stamp
 from ullage.contexts.state import ContextState, Planned, after

@@ -11,10 +11,10 @@ from typing import Protocol
 import attrs
 from attrs import Factory, define
 
+from ullage.contexts.active_model import ActiveModel, SizeChoice
 from ullage.contexts.directory import Directory
 from ullage.contexts.finishing import begin
 from ullage.contexts.model_memory import MainMemory, ModelMemory, Readings
-from ullage.contexts.models import ActiveModel, SizeChoice
 from ullage.contexts.room import Room
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions

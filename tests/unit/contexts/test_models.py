@@ -12,8 +12,9 @@ from attrs import define, field
 from support.stub_http import SERVER_ERROR
 from support.stub_servers import LlamaCppStub
 from ullage.contexts import models as models_module
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.counters import Counters
-from ullage.contexts.models import ActiveModel, Models
+from ullage.contexts.models import Models
 from ullage.errors import ProviderError
 from ullage.providers.base import Provider
 from ullage.providers.llamacpp import LlamaCppProvider

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.sized import GIB, TOKEN_BYTES, FakeServer, Place, place
-from ullage.contexts.models import ActiveModel
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.monitor import HISTORY_MS, IDLE_FACTOR
 
 BUFFER = 512 * 2**20
