@@ -120,7 +120,7 @@ class ModelMemory:
             layout=CacheLayout(1, footprint.slots or 1 if footprint else 1, cache_type_k=wanted, cache_type_v=wanted),
             memories=_memories(active, known, readings, self._held_bytes(active, known)),
             target=target,
-            minimum=context.min_size,
+            minimum=self._minimum(active),
             maximum=context.max_size,
             reserve_bytes=context.vram_buffer * MEGABYTE,
             auto=auto,
@@ -128,6 +128,12 @@ class ModelMemory:
             provider_limit=None if active.can_resize else active.window,
             compute=None if cache_type else self._compute_buffer(active, known),
         )
+
+    def _minimum(self, active: ActiveModel) -> int:
+        """The least that a context may have; a smaller size set for the embedded engine itself goes before it."""
+        settings = self.resolved().settings
+        own_size = settings.providers.embedded.context_size if active.provider.name == "embedded" else 0
+        return min(settings.context.min_size, own_size or settings.context.min_size)
 
     def _compute_buffer(self, active: ActiveModel, known: KnownModel) -> ComputeBuffer | None:
         """The compute buffer as measured, with the layout that it was measured for; None: an upper bound has to do."""

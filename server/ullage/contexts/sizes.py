@@ -148,7 +148,7 @@ class Sizes:
         context = self.sessions.settings().context
         maximum = min((bound for bound in (context.max_size, report.model_limit) if bound), default=0)
         present = self._allocated(active, limit, request)
-        tokens = new_size(present, report.tokens, context.min_size, maximum)
+        tokens = new_size(present, report.tokens, request.minimum, maximum)
         if tokens is None or self._is_occupied(active):
             return None
         if present.memory_short and tokens < limit:
