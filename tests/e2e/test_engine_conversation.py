@@ -48,7 +48,7 @@ async def test_forty_turns_are_counted_as_the_engine_counts_them(tmp_path: Path)
         assert len(await window_of(client, context_id, "history")) >= 2 * TURNS
         assert len(reused) > TURNS // 2
         stats = await client.request("context/stats")
-        assert stats["kvCache"] == {"type": "q8_0", "typeSource": "ours", "bytes": None}
+        assert stats["kvCache"] == {"type": "q8_0", "typeSource": "ours", "bytes": 2048 * 12_240}
 
 
 async def test_what_left_the_window_is_counted_exactly_too(tmp_path: Path) -> None:
