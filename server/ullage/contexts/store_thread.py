@@ -1,4 +1,4 @@
-"""The store on a thread of its own, so that a slow disk never stops the event loop."""
+"""The store on a thread of its own, so that a slow disk stops the event loop once at most: see `QUICK_S`."""
 
 from __future__ import annotations
 
