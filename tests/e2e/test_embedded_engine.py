@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ import pytest
 from support.served import collect
 from ullage.conversation.messages import SentMessage, ToolCall, ToolDefinition
 from ullage.errors import ModelUnavailable, ProviderError, ProviderUnavailable, WindowExceeded
-from ullage.providers.base import ChatRequest, Delta
+from ullage.providers.base import AnswerOptions, ChatRequest, Delta
 from ullage.providers.embedded import EmbeddedOptions, EmbeddedProvider, bundled_model, engine_is_installed
 from ullage.providers.http import Connection, parse_address
 from ullage.settings import CacheType
@@ -61,7 +62,7 @@ def _asking(*texts: str, max_tokens: int = 8) -> ChatRequest:
     """A conversation whose turns alternate, the person's first."""
     roles = ("user", "assistant")
     messages = tuple(SentMessage(roles[index % 2], text) for index, text in enumerate(texts))  # type: ignore[arg-type]
-    return ChatRequest(MODEL, messages, max_tokens=max_tokens, temperature=0.0)
+    return ChatRequest(MODEL, messages, AnswerOptions(max_tokens=max_tokens, temperature=0.0))
 
 
 def _pid(provider: EmbeddedProvider) -> int:
@@ -143,8 +144,21 @@ async def test_a_prompt_with_tools_and_results_counts_so_too(provider: EmbeddedP
         SentMessage("tool", "sun", tool_call_id="c1"),
     )
     count = await provider.count_prompt(MODEL, messages, (tool,))
-    request = ChatRequest(MODEL, messages, max_tokens=1, tools=(tool,))
+    request = ChatRequest(MODEL, messages, AnswerOptions(max_tokens=1, tools=(tool,)))
     assert count == (await collect(provider, request))[2].prompt_tokens
+
+
+async def test_an_answer_under_a_schema_is_json_of_that_form(provider: EmbeddedProvider) -> None:
+    properties = {"city": {"enum": ["Bergen", "Oslo"]}, "rains": {"type": "boolean"}}
+    schema = {"type": "object", "properties": properties, "required": ["city", "rains"], "additionalProperties": False}
+    options = AnswerOptions(max_tokens=64, temperature=0.0, thinking=False, response_schema=schema)
+    messages = (SentMessage("user", "Tell me about the weather in a city."),)
+    text, _, finished = await collect(provider, ChatRequest(MODEL, messages, options))
+    answer = json.loads(text)
+    assert set(answer) == {"city", "rains"}
+    assert answer["city"] in properties["city"]["enum"]
+    assert answer["rains"] in (True, False)
+    assert finished.stop_reason == "stop"
 
 
 async def test_markers_are_counted_as_text_or_as_tokens_as_asked(provider: EmbeddedProvider) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 
 from support.stub_servers import LlamaCppStub, OllamaStub, StubModelServer
 from ullage.conversation.messages import SentMessage
-from ullage.providers.base import ChatRequest, Delta, Finished, Provider
+from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished, Provider
 from ullage.providers.llamacpp import LlamaCppProvider
 from ullage.providers.ollama import OllamaProvider
 from ullage.providers.openai import OpenAiProvider
@@ -31,8 +33,8 @@ def provider_for(stub: StubModelServer) -> Provider:
             return OpenAiProvider(stub.url)
 
 
-def request_for(stub: StubModelServer, text: str = "Hello there") -> ChatRequest:
-    return ChatRequest(stub.model, (SentMessage("user", text),))
+def request_for(stub: StubModelServer, text: str = "Hello there", **options: Any) -> ChatRequest:
+    return ChatRequest(stub.model, (SentMessage("user", text),), AnswerOptions(**options))
 
 
 async def collect(provider: Provider, request: ChatRequest) -> tuple[str, list[Delta], Finished]:

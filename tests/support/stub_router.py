@@ -11,20 +11,21 @@ from support.stub_servers import LlamaCppStub
 @define(eq=False)
 class RoutedStub:
     """``preset`` is the size in the presets' file, ``read`` the one that the router read there last; ``loads_in`` is
-    how often somebody has to ask until the model is loaded."""
+    how often somebody has to ask until the model is loaded. ``slots`` None: the server chooses, and lets them share."""
 
     preset: int | None = 4096
     read: int | None = 4096
     loaded: int | None = None
     loads_in: int = 2
-    slots: int = 1
+    slots: int | None = 1
     fails: bool = False
     status: str = "unloaded"
     arguments: tuple[str, ...] = ()
 
     def arguments_now(self) -> list[str]:
         size = ["--ctx-size", str(self.read)] if self.read else []
-        return ["llama-server", *size, "--parallel", str(self.slots), *self.arguments]
+        slots = ["--parallel", str(self.slots)] if self.slots else []
+        return ["llama-server", *size, *slots, *self.arguments]
 
 
 @define(eq=False)
@@ -40,7 +41,7 @@ class RouterStub(LlamaCppStub):
                 await exchange.json({"error": {"code": 400, "message": "model is not loaded"}}, 400)
             case "GET", "/props":
                 model = self._asked(request)
-                self.n_ctx = (model.loaded or 0) // model.slots
+                self.n_ctx = (model.loaded or 0) // (model.slots or 1)
                 await exchange.json(self.props())
             case "GET", "/models" | "/v1/models":
                 if "reload" in request.query:

@@ -206,7 +206,8 @@ def llamacpp_overflow(needed: int, limit: int) -> dict[str, object]:
 class OllamaStub(StubModelServer):
     """Ollama with one model, which gets its size from the first request, and never more than the model was made for.
 
-    ``largest_size`` is what fits its memory; ``size`` and ``size_vram`` are what it tells of the loaded model."""
+    ``largest_size`` is what fits its memory; ``size`` and ``size_vram`` are what it tells of the loaded model,
+    ``file_size`` and ``details`` what its list tells."""
 
     model: str = field(default="stub-model:latest", kw_only=True)
     version: str = field(default="0.32.15", kw_only=True)
@@ -216,6 +217,8 @@ class OllamaStub(StubModelServer):
     largest_size: int = field(default=1 << 20, kw_only=True)
     size: int | None = field(default=5_000_000, kw_only=True)
     size_vram: int | None = field(default=4_000_000, kw_only=True)
+    file_size: int = field(default=1_000_000, kw_only=True)
+    details: Mapping[str, object] = field(factory=dict, kw_only=True)
     info: Mapping[str, object] = field(factory=dict, kw_only=True)
     remote_models: Sequence[str] = field(default=(), kw_only=True)
 
@@ -225,7 +228,7 @@ class OllamaStub(StubModelServer):
                 await exchange.json({"version": self.version})
             case "GET", "/api/tags":
                 remote = [{"name": name, "remote_host": "https://ollama.com"} for name in self.remote_models]
-                own = {"name": self.model, "model": self.model, "size": 1_000_000, "digest": "d1"}
+                own = {"name": self.model, "size": self.file_size, "digest": "d1", "details": self.details}
                 await exchange.json({"models": [own, *remote]})
             case "GET", "/api/ps":
                 sizes = {"size": self.size, "size_vram": self.size_vram, "context_length": self.loaded_size}

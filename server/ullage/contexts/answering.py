@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing
 
+import attrs
 from attrs import Factory, define, frozen
 
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.counting import Groups
 from ullage.contexts.values import Partial, StopReason, Timing
-from ullage.conversation.messages import Message, ToolCall, ToolDefinition
+from ullage.conversation.messages import Message, ToolCall
 from ullage.errors import ContextOverflow, ProviderError, WindowExceeded
-from ullage.providers.base import ChatRequest, Delta, Finished, ToolChoice
+from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished
 
 Emit = Callable[[Partial], None]
 
@@ -26,19 +27,6 @@ count may miss a few tokens of an unusual template, an estimate may be off by a 
 
 BELIEVED_SHARE = 0.75
 """For refusals that name no figures."""
-
-
-@frozen
-class AnswerOptions:
-    """What a request asks of the sampler, and the tools that the model may call."""
-
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    tools: tuple[ToolDefinition, ...] = ()
-    tool_choice: ToolChoice | None = None
 
 
 @frozen
@@ -162,12 +150,6 @@ def _request(active: ActiveModel, prompt: Prompt, options: AnswerOptions) -> Cha
     return ChatRequest(
         model=active.name,
         messages=tuple(group.message for group in prompt.groups),
-        max_tokens=min(limits) if limits else None,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        stop=options.stop,
-        seed=options.seed,
-        tools=options.tools,
-        tool_choice=options.tool_choice,
+        options=attrs.evolve(options, max_tokens=min(limits, default=None)),
         context_size=active.request_size,
     )

@@ -11,7 +11,6 @@ from attrs import Factory, define, field
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.answering import (
     Answer,
-    AnswerOptions,
     Emit,
     Prompt,
     refused_again,
@@ -35,6 +34,7 @@ from ullage.errors import (
     InvalidArgument,
     WindowExceeded,
 )
+from ullage.providers.base import AnswerOptions
 from ullage.store.records import Commit
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import define, frozen
 
 from ullage.contexts.active_model import ActiveModel
-from ullage.contexts.answering import Answer, AnswerOptions, Emit, Prompt, refused_again, refused_share, stream_answer
+from ullage.contexts.answering import Answer, Emit, Prompt, refused_again, refused_share, stream_answer
 from ullage.contexts.counting import Groups, WindowCounter
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft, checked, message_of
@@ -20,6 +20,7 @@ from ullage.conversation.sending import Conversation
 from ullage.conversation.turns import turns_of
 from ullage.conversation.usage import measure, reserved_tokens, usable_tokens
 from ullage.errors import ContextOverflow, InvalidArgument, WindowExceeded
+from ullage.providers.base import AnswerOptions
 
 
 @frozen

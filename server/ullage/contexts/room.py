@@ -8,7 +8,7 @@ import attrs
 from attrs import define, frozen
 
 from ullage.contexts.active_model import ActiveModel
-from ullage.contexts.answering import AnswerOptions, Prompt
+from ullage.contexts.answering import Prompt
 from ullage.contexts.counting import CountedForm, Groups, WindowCounter
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
@@ -17,6 +17,7 @@ from ullage.conversation.messages import ToolDefinition
 from ullage.conversation.turns import turns_of, without_oldest_turns
 from ullage.conversation.usage import reserved_tokens, usable_tokens
 from ullage.errors import ContextOverflow
+from ullage.providers.base import AnswerOptions
 
 
 @frozen

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from attrs import define
 
 from ullage.contexts import values
-from ullage.contexts.answering import AnswerOptions, Emit
+from ullage.contexts.answering import Emit
 from ullage.contexts.chat import Chats
 from ullage.contexts.completion import Completions
 from ullage.contexts.conversation import Conversations
@@ -24,6 +24,7 @@ from ullage.memory.guard import Allocation
 from ullage.memory.kv_cache import CacheEstimate, CacheLayout, estimate
 from ullage.memory.readings import MemoryReading
 from ullage.memory.sizing import SizingReport
+from ullage.providers.base import AnswerOptions
 from ullage.settings import Resolved
 
 Handler: TypeAlias = Callable[[Any], Awaitable[Any]]

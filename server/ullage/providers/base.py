@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from attrs import frozen
 
@@ -21,25 +21,27 @@ ToolChoice = Literal["auto", "none", "required"]
 @frozen
 class ModelInfo:
     """A model that a server offers. ``context_length`` is what the model was made for, ``allocated_context`` what the
-    server has really given it (None: not loaded, or not told); both in tokens. ``size_bytes`` is the weights' size."""
+    server has really given it (None: not loaded, or not told); both in tokens. ``size_bytes`` is the weights' size,
+    ``parameter_count`` a rounded figure, ``quantisation`` the name of the weights' type ("Q4_K_M")."""
 
     name: str
     loaded: bool
     context_length: int | None = None
     allocated_context: int | None = None
     size_bytes: int | None = None
+    parameter_count: int | None = None
+    quantisation: str | None = None
 
 
 @frozen
-class ChatRequest:
-    """One request for an answer.
+class AnswerOptions:
+    """What is asked of an answer; None leaves it to the server.
 
-    ``context_size`` is the allocated size, in tokens, that this server and model share; providers that carry the size
-    in each request (Ollama's ``num_ctx``) send it, the others ignore it. ``max_tokens`` None leaves it to the server.
+    ``thinking`` False has a model that can reason answer without it, where its template lets it; True asks for it,
+    which some servers refuse of a model that can't. ``response_schema`` is a JSON schema that the answer's text has to
+    follow.
     """
 
-    model: str
-    messages: tuple[SentMessage, ...]
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -47,6 +49,21 @@ class ChatRequest:
     seed: int | None = None
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: ToolChoice | None = None
+    thinking: bool | None = None
+    response_schema: Mapping[str, Any] | None = None
+
+
+@frozen
+class ChatRequest:
+    """One request for an answer.
+
+    ``context_size`` is the allocated size, in tokens, that this server and model share; providers that carry the size
+    in each request (Ollama's ``num_ctx``) send it, the others ignore it.
+    """
+
+    model: str
+    messages: tuple[SentMessage, ...]
+    options: AnswerOptions = AnswerOptions()
     context_size: int | None = None
 
 
@@ -79,9 +96,11 @@ class Finished:
 class Footprint:
     """What a loaded model takes on its server, in bytes.
 
-    ``cache_bytes`` is the KV cache with recurrent state. ``gpu_bytes`` and ``ram_bytes`` are sums of everything, what
-    has no field here included, such as output buffers. Cache types are as the server calls them. ``cache_used`` is the
-    fraction of the cache that requests hold now, 0 to 1. ``measured``: the engine itself told what it allocated.
+    ``cache_bytes`` is the KV cache with recurrent state. Every memory that computes has a compute buffer, of which
+    ``compute_bytes`` is the largest. ``gpu_bytes`` and ``ram_bytes`` are sums of everything, what has no field here
+    included, such as output buffers. Cache types are as the server calls them. ``cache_used`` is the fraction of the
+    cache that requests hold now, 0 to 1. ``unified_cache``: all slots share one cache, so that each may use all of it.
+    ``measured``: the engine itself told what it allocated.
     """
 
     weights_bytes: int | None = None
@@ -92,6 +111,7 @@ class Footprint:
     cache_type_k: str | None = None
     cache_type_v: str | None = None
     slots: int | None = None
+    unified_cache: bool | None = None
     cache_used: float | None = None
     measured: bool = False
 

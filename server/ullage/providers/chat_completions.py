@@ -46,14 +46,17 @@ async def chat(
 
 def body(request: ChatRequest) -> dict[str, object]:
     """The common fields; what the request leaves open is left out, so that the server's own defaults hold."""
+    options = request.options
     optional: dict[str, object | None] = {
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "stop": list(request.stop) or None,
-        "seed": request.seed,
-        "tools": [tool_json(tool) for tool in request.tools] or None,
-        "tool_choice": request.tool_choice if request.tools else None,
+        "max_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "stop": list(options.stop) or None,
+        "seed": options.seed,
+        "tools": [tool_json(tool) for tool in options.tools] or None,
+        "tool_choice": options.tool_choice if options.tools else None,
+        "chat_template_kwargs": None if options.thinking is None else {"enable_thinking": options.thinking},
+        "response_format": None if options.response_schema is None else _response_format(options.response_schema),
     }
     return {
         "model": request.model,
@@ -67,6 +70,10 @@ def body(request: ChatRequest) -> dict[str, object]:
 def new_call_id() -> str:
     """For the servers that give their calls no id."""
     return f"call_{secrets.token_hex(8)}"
+
+
+def _response_format(schema: Mapping[str, object]) -> dict[str, object]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
 
 def _raise_error_of(event: Json, server: str, model: str) -> None:

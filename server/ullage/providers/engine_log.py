@@ -68,7 +68,7 @@ class EngineLog:
         return Footprint(
             weights_bytes=self._sum("model") - overlap,
             cache_bytes=self._sum("KV", "RS"),
-            compute_bytes=self._sum("compute"),
+            compute_bytes=max((size for (_, kind), size in self._buffers.items() if kind == "compute"), default=0),
             gpu_bytes=on_cards,
             ram_bytes=sum(self._buffers.values()) - on_cards - overlap,
             cache_type_k=types[0],

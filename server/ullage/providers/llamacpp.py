@@ -7,15 +7,15 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path, PureWindowsPath
 
 from ullage.conversation.messages import SentMessage, ToolDefinition
-from ullage.errors import NotSupported, UllageError
+from ullage.errors import NotSupported
 from ullage.providers import chat_completions, llamacpp_router
 from ullage.providers.base import ChatRequest, Delta, Finished, Footprint, ModelInfo, Resized
 from ullage.providers.failures import busy_answering
-from ullage.providers.http import PROBE_TIMEOUT_S, ApiKey, Connection, no_key, parse_address
+from ullage.providers.http import ApiKey, Connection, no_key, parse_address
 from ullage.providers.json_reply import Json
 from ullage.providers.llamacpp_router import routed
 from ullage.providers.messages_json import message_json, tool_json
-from ullage.providers.untold import Untold
+from ullage.providers.server import ModelServer
 from ullage.settings import CacheType
 
 COUNTS_AT_ONCE = 4
@@ -25,45 +25,15 @@ _LOADED_STATES = ("loaded", "sleeping")
 """Of a router's models."""
 
 
-class LlamaCppProvider(Untold):
+class LlamaCppProvider(ModelServer):
     """A ``llama-server`` with one model, or in router mode with many."""
+
+    name = "llamacpp"
 
     def __init__(self, url: str, *, title: str = "", hint: str = HINT, api_key: ApiKey = no_key) -> None:
         address = parse_address(url)
-        self._connection = Connection(title or f"llama.cpp at {address.url}", address, hint, api_key)
+        super().__init__(Connection(title or f"llama.cpp at {address.url}", address, hint, api_key))
         self._counts_prompts = True
-
-    @property
-    def name(self) -> str:
-        return "llamacpp"
-
-    @property
-    def address(self) -> str:
-        return self._connection.address.url
-
-    @property
-    def is_local(self) -> bool:
-        return self._connection.address.is_loopback
-
-    @property
-    def sizes_by_request(self) -> bool:
-        return False
-
-    @property
-    def renders_with_own_template(self) -> bool:
-        return False
-
-    def planned_window(self, model: str) -> int | None:  # noqa: ARG002  # not ours to say
-        return None
-
-    async def probe(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                props = await self._connection.get("/props")
-                settings = props["default_generation_settings"]
-                return settings.is_object() and (bool(props["total_slots"].count()) or props["role"].text() == "router")
-        except (UllageError, TimeoutError):
-            return False
 
     async def models(self) -> Sequence[ModelInfo]:
         return [_model_info(entry) for entry in (await self._connection.get("/v1/models"))["data"]]
@@ -74,7 +44,12 @@ class LlamaCppProvider(Untold):
         return props["default_generation_settings"]["n_ctx"].size() if props else None
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
-        return chat_completions.chat(self._connection, request, {"cache_prompt": True})
+        """A template without a switch for reasoning begins it all the same; a budget of 0 ends it at once. The budget
+        counts where the server was started without one."""
+        extra: dict[str, object] = {"cache_prompt": True}
+        if request.options.thinking is False:
+            extra["thinking_budget_tokens"] = 0
+        return chat_completions.chat(self._connection, request, extra)
 
     async def count_texts(self, model: str, texts: Sequence[str], *, parse_special: bool = False) -> list[int] | None:
         turn = asyncio.Semaphore(COUNTS_AT_ONCE)
@@ -119,7 +94,8 @@ class LlamaCppProvider(Untold):
         return path if path and path.is_absolute() and await asyncio.to_thread(path.is_file) else None
 
     async def footprint(self, model: str) -> Footprint | None:
-        """The weights' size and the number of slots; of a router's model also its cache types, where they were set."""
+        """The weights' size and the number of slots; of a router's model also how they share the cache, and its types
+        where they were set."""
         props = await self._props(model)
         entry = await self._entry(model)
         if props is None or entry is None:
@@ -128,6 +104,7 @@ class LlamaCppProvider(Untold):
         return Footprint(
             weights_bytes=entry["meta"]["size"].size(),
             slots=props["total_slots"].size(),
+            unified_cache=router.unified_cache if router else None,
             cache_type_k=router.argument("--cache-type-k", "-ctk") if router else None,
             cache_type_v=router.argument("--cache-type-v", "-ctv") if router else None,
         )
@@ -155,8 +132,10 @@ class LlamaCppProvider(Untold):
         await llamacpp_router.unload(self._connection, model)
         return None
 
-    async def close(self) -> None:
-        await self._connection.close()
+    async def _answers_as_such(self) -> bool:
+        props = await self._connection.get("/props")
+        settings = props["default_generation_settings"]
+        return settings.is_object() and (bool(props["total_slots"].count()) or props["role"].text() == "router")
 
     async def _props(self, model: str) -> Json | None:
         """A server with one model ignores the query; a router answers for that model, and must not load it for this."""

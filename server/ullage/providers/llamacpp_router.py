@@ -20,6 +20,7 @@ from ullage.providers.polling import comes_true
 UNLOADING_TIMEOUT_S = 15.0
 """The router itself gives a model ten seconds to end."""
 
+_UNIFIED, _NOT_UNIFIED = ("--kv-unified", "-kvu"), ("--no-kv-unified", "-no-kvu")
 _RUNNING = ("loaded", "loading", "sleeping")
 
 
@@ -38,8 +39,15 @@ class RoutedModel:
     @property
     def context_size(self) -> int | None:
         """Tokens of one conversation, where the arguments say how many all slots have together."""
-        size, slots = self._number("--ctx-size", "-c"), self._number("--parallel", "-np")
-        return size // (slots or 1) if size else None
+        size, slots = self._number("--ctx-size", "-c"), self._slots
+        return size // (1 if self.unified_cache else slots or 1) if size else None
+
+    @property
+    def unified_cache(self) -> bool:
+        """Whether all slots share one cache. The server itself decides that where it decides how many there are."""
+        if any(name in self.arguments for name in _NOT_UNIFIED):
+            return False
+        return self._slots is None or any(name in self.arguments for name in _UNIFIED)
 
     @property
     def file(self) -> Path | None:
@@ -50,6 +58,10 @@ class RoutedModel:
         """The value behind one of these names."""
         pairs = zip(self.arguments, self.arguments[1:], strict=False)
         return next((value for name, value in pairs if name in names), None)
+
+    @property
+    def _slots(self) -> int | None:
+        return self._number("--parallel", "-np")
 
     def _number(self, *names: str) -> int | None:
         text = self.argument(*names) or ""

@@ -20,64 +20,39 @@ from ullage.errors import ProviderError, UllageError
 from ullage.providers.base import ChatRequest, Delta, Finished, Footprint, ModelInfo, Resized, StopReason
 from ullage.providers.chat_completions import new_call_id
 from ullage.providers.failures import refusal, too_little
-from ullage.providers.http import LOADING_TIMEOUT_S, PROBE_TIMEOUT_S, Connection, parse_address
+from ullage.providers.http import LOADING_TIMEOUT_S, Connection, parse_address
 from ullage.providers.json_reply import Json
 from ullage.providers.messages_json import arguments_object, tool_json
 from ullage.providers.ollama_files import model_file
 from ullage.providers.polling import comes_true
+from ullage.providers.server import ModelServer
 from ullage.providers.streaming import json_lines
-from ullage.providers.untold import Untold
 from ullage.settings import CacheType
 
 HINT = "Start it with `ollama serve`, or choose another model server in the settings."
 LOOKUPS_AT_ONCE = 4
 UNLOADING_TIMEOUT_S = 5.0
+_SCALES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
-class OllamaProvider(Untold):
+class OllamaProvider(ModelServer):
     """An Ollama server. It allocates with the first request, at the ``num_ctx`` that every request then repeats.
 
     It has no tokenizer to ask, and the template that it tells is Go's, not Jinja; the model's file has both."""
 
+    name = "ollama"
+    sizes_by_request = True
+
     def __init__(self, url: str) -> None:
         address = parse_address(url)
-        self._connection = Connection(f"Ollama at {address.url}", address, HINT)
+        super().__init__(Connection(f"Ollama at {address.url}", address, HINT))
         self._context_lengths: dict[str, int | None] = {}
         self._counts_whole: bool | None = None
         self._sizes: dict[str, int] = {}
 
-    @property
-    def name(self) -> str:
-        return "ollama"
-
-    @property
-    def address(self) -> str:
-        return self._connection.address.url
-
-    @property
-    def is_local(self) -> bool:
-        return self._connection.address.is_loopback
-
-    @property
-    def sizes_by_request(self) -> bool:
-        return True
-
-    @property
-    def renders_with_own_template(self) -> bool:
-        return False
-
     def planned_window(self, model: str) -> int | None:
         """The size that the model was given last; the caller's requests are to carry it."""
         return self._sizes.get(_full_name(model))
-
-    async def probe(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                version = await self._connection.get("/api/version")
-                tags = await self._connection.get("/api/tags")
-                return bool(version["version"].text()) and tags["models"].is_list()
-        except (UllageError, TimeoutError):
-            return False
 
     async def models(self) -> Sequence[ModelInfo]:
         """The models on the server's own machine; those that it would hand on to a cloud are not offered."""
@@ -93,6 +68,8 @@ class OllamaProvider(Untold):
                 context_length=length,
                 allocated_context=allocated.get(name),
                 size_bytes=entry["size"].size(),
+                parameter_count=parameter_count(entry["details"]["parameter_size"].text()),
+                quantisation=entry["details"]["quantization_level"].text() or None,
             )
             for entry, length in zip(local, lengths, strict=True)
         ]
@@ -174,8 +151,10 @@ class OllamaProvider(Untold):
 
         return entry["size"].size() if await comes_true(is_gone, UNLOADING_TIMEOUT_S) else None
 
-    async def close(self) -> None:
-        await self._connection.close()
+    async def _answers_as_such(self) -> bool:
+        version = await self._connection.get("/api/version")
+        tags = await self._connection.get("/api/tags")
+        return bool(version["version"].text()) and tags["models"].is_list()
 
     async def _loaded(self, model: str) -> Json | None:
         running = await self._connection.get("/api/ps")
@@ -208,6 +187,12 @@ class OllamaProvider(Untold):
         return self._counts_whole
 
 
+def parameter_count(told: str) -> int | None:
+    """The number that "8.0B" or "134.52M" stands for; None for anything else."""
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)([KMBT])", told)
+    return round(float(match[1]) * _SCALES[match[2]]) if match else None
+
+
 def counts_whole_prompts(version: str) -> bool:
     """Versions before 0.4 leave the count out when the prompt is cached, and 0.30.0 counts only what was evaluated
     (https://github.com/ollama/ollama/pull/16428). Of an unknown version nothing is presumed."""
@@ -225,13 +210,14 @@ def _full_name(model: str) -> str:
 def _body(request: ChatRequest) -> dict[str, object]:
     """``truncate`` and ``shift`` false: a prompt that does not fit is refused, and not cut without a word. How long a
     model stays loaded is the server's own setting, so ``keep_alive`` is not sent."""
-    options: dict[str, object | None] = {
+    options = request.options
+    sampling: dict[str, object | None] = {
         "num_ctx": request.context_size,
-        "num_predict": request.max_tokens,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "stop": list(request.stop) or None,
-        "seed": request.seed,
+        "num_predict": options.max_tokens,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "stop": list(options.stop) or None,
+        "seed": options.seed,
     }
     functions = {call.id: call.name for message in request.messages for call in message.tool_calls}
     body: dict[str, object] = {
@@ -240,10 +226,14 @@ def _body(request: ChatRequest) -> dict[str, object]:
         "stream": True,
         "truncate": False,
         "shift": False,
-        "options": {key: value for key, value in options.items() if value is not None},
+        "options": {key: value for key, value in sampling.items() if value is not None},
     }
-    if request.tools and request.tool_choice != "none":
-        body["tools"] = [tool_json(tool) for tool in request.tools]
+    if options.tools and options.tool_choice != "none":
+        body["tools"] = [tool_json(tool) for tool in options.tools]
+    if options.thinking is not None:
+        body["think"] = options.thinking
+    if options.response_schema is not None:
+        body["format"] = options.response_schema
     return body
 
 

@@ -6,65 +6,35 @@ other server it stays unknown.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from ullage.conversation.messages import SentMessage, ToolDefinition
-from ullage.errors import ModelUnavailable, NotSupported, UllageError
+from ullage.errors import ModelUnavailable, NotSupported
 from ullage.providers import chat_completions, lm_studio, vllm
 from ullage.providers.base import ChatRequest, Delta, Finished, Footprint, ModelInfo, Resized
 from ullage.providers.failures import busy_answering
-from ullage.providers.http import PROBE_TIMEOUT_S, ApiKey, Connection, no_key, parse_address
+from ullage.providers.http import ApiKey, Connection, no_key, parse_address
 from ullage.providers.json_reply import Json
 from ullage.providers.lm_studio import LmStudioModel
-from ullage.providers.untold import Untold
+from ullage.providers.server import ModelServer
 from ullage.settings import CacheType
 
 HINT = "Start it (LM Studio: the Developer page; vLLM: `vllm serve <model>`), or choose another one in the settings."
 
 
-class OpenAiProvider(Untold):
+class OpenAiProvider(ModelServer):
     """``url`` may end in ``/v1`` or not. The key is asked for at every request, so that a new one counts at once; it
     is sent to this address only."""
 
+    name = "openai"
+
     def __init__(self, url: str, *, title: str = "The model server", api_key: ApiKey = no_key) -> None:
         address = parse_address(url.rstrip("/").removesuffix("/v1"))
-        self._connection = Connection(f"{title} at {address.url}", address, HINT, api_key)
+        super().__init__(Connection(f"{title} at {address.url}", address, HINT, api_key))
         self._is_vllm = False
         self._answering: Counter[str] = Counter()
-
-    @property
-    def name(self) -> str:
-        return "openai"
-
-    @property
-    def address(self) -> str:
-        return self._connection.address.url
-
-    @property
-    def is_local(self) -> bool:
-        return self._connection.address.is_loopback
-
-    @property
-    def sizes_by_request(self) -> bool:
-        return False
-
-    @property
-    def renders_with_own_template(self) -> bool:
-        return False
-
-    def planned_window(self, model: str) -> int | None:  # noqa: ARG002  # not ours to say
-        return None
-
-    async def probe(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                reply = await self._connection.get("/v1/models")
-                return reply["data"].is_list() and all(entry["id"].name() for entry in reply["data"])
-        except (UllageError, TimeoutError):
-            return False
 
     async def models(self) -> Sequence[ModelInfo]:
         listed = list((await self._connection.get("/v1/models"))["data"])
@@ -120,8 +90,9 @@ class OpenAiProvider(Untold):
         await lm_studio.unload(self._connection, detail)
         return None
 
-    async def close(self) -> None:
-        await self._connection.close()
+    async def _answers_as_such(self) -> bool:
+        reply = await self._connection.get("/v1/models")
+        return reply["data"].is_list() and all(entry["id"].name() for entry in reply["data"])
 
     def _refuse_while_answering(self, model: str) -> None:
         if self._answering[model]:

@@ -63,7 +63,16 @@ def test_card_and_ram_are_told_apart_and_every_cache_counts() -> None:
 def test_a_graph_reserved_again_replaces_its_buffer() -> None:
     footprint = _log(PARTLY_ON_A_CARD).footprint(None)
     assert footprint is not None
-    assert footprint.compute_bytes == 110 * MIB
+    assert footprint.compute_bytes == 100 * MIB
+
+
+def test_of_several_compute_buffers_the_largest_is_told() -> None:
+    footprint = _log(PARTLY_ON_A_CARD, b"sched_reserve:      CUDA1 compute buffer size =   140.00 MiB\n").footprint(
+        None
+    )
+    assert footprint is not None
+    assert footprint.compute_bytes == 140 * MIB
+    assert footprint.gpu_bytes == round((600 + 24 + 15 + 2.5 + 100 + 140) * MIB)
 
 
 def test_weights_are_never_more_than_their_file() -> None:

@@ -49,7 +49,7 @@ async def test_reasoning_is_kept_apart_from_the_answer(served: Served) -> None:
 
 async def test_a_tool_call_arrives_whole(served: Served) -> None:
     served.stub.answers.append(Answer(pieces=(), calls=(Call("weather", '{"city":"Bergen"}'),)))
-    request = evolve(request_for(served.stub), tools=(WEATHER,))
+    request = request_for(served.stub, tools=(WEATHER,))
     _, deltas, finished = await collect(served.provider, request)
     calls = [delta.tool_call for delta in deltas]
     assert [(call.name, call.arguments) for call in calls if call] == [("weather", '{"city":"Bergen"}')]

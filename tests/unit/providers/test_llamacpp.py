@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from support.served import collect, request_for
 from support.stub_http import Exchange, Request, reply
@@ -118,8 +119,7 @@ async def test_a_prompt_is_counted_as_the_server_will_count_it(
     stub.counts_prompts = counts_prompts
     count = await provider.count_prompt(stub.model, MESSAGES, tools)
     assert count == await provider.count_prompt(stub.model, MESSAGES, tools)
-    request = request_for(stub)
-    _, _, finished = await collect(provider, type(request)(stub.model, MESSAGES, tools=tools))
+    _, _, finished = await collect(provider, evolve(request_for(stub, tools=tools), messages=MESSAGES))
     assert count == finished.prompt_tokens
 
 

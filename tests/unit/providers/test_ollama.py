@@ -12,7 +12,7 @@ from support.stub_servers import Answer, Call, OllamaStub
 from ullage.conversation.messages import SentMessage, ToolCall, ToolDefinition
 from ullage.errors import ModelUnavailable, NotSupported, WindowExceeded
 from ullage.providers.base import ChatRequest, ModelInfo
-from ullage.providers.ollama import OllamaProvider, counts_whole_prompts
+from ullage.providers.ollama import OllamaProvider, counts_whole_prompts, parameter_count
 from ullage.providers.ollama_files import WEIGHTS, manifest_path, model_file
 
 Served = tuple[OllamaStub, OllamaProvider]
@@ -22,7 +22,7 @@ DIGEST = "a" * 64
 
 async def test_every_request_carries_the_size_and_forbids_a_silent_cut(ollama: Served) -> None:
     stub, provider = ollama
-    await collect(provider, evolve(request_for(stub), context_size=6144, max_tokens=9, stop=("END",)))
+    await collect(provider, evolve(request_for(stub, max_tokens=9, stop=("END",)), context_size=6144))
     body = stub.sent("/api/chat")[0].json()
     assert (body["truncate"], body["shift"]) == (False, False)
     assert body["options"] == {"num_ctx": 6144, "num_predict": 9, "stop": ["END"]}
@@ -40,6 +40,24 @@ async def test_models_are_listed_with_what_they_were_made_for_and_given(ollama: 
     assert list(await provider.models()) == [ModelInfo("stub-model:latest", False, 8192, None, 1_000_000)]
     stub.loaded_size = 2048
     assert list(await provider.models()) == [ModelInfo("stub-model:latest", True, 8192, 2048, 1_000_000)]
+
+
+async def test_a_models_parameters_and_bits_are_listed_where_they_are_told(ollama: Served) -> None:
+    stub, provider = ollama
+    stub.details = {"parameter_size": "134.52M", "quantization_level": "Q4_K_M"}
+    [info] = await provider.models()
+    assert (info.parameter_count, info.quantisation) == (134_520_000, "Q4_K_M")
+    stub.details = {"parameter_size": "", "quantization_level": ""}
+    [info] = await provider.models()
+    assert (info.parameter_count, info.quantisation) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [("8.0B", 8 * 10**9), ("70B", 70 * 10**9), ("1.1T", 1_100_000_000_000), ("8", None), ("8.0 billion", None)],
+)
+def test_a_number_of_parameters_is_read_as_it_is_written_for_people(told: str, number: int | None) -> None:
+    assert parameter_count(told) == number
 
 
 async def test_what_a_model_was_made_for_is_asked_once(ollama: Served) -> None:
@@ -65,7 +83,7 @@ async def test_a_models_lack_of_tools_is_told(ollama: Served) -> None:
     stub, provider = ollama
     stub.fail("/api/chat", reply(400, '{"error": "registry.ollama.ai/library/x does not support tools"}'))
     with pytest.raises(NotSupported, match="tools"):
-        await collect(provider, evolve(request_for(stub), tools=(TOOL,)))
+        await collect(provider, request_for(stub, tools=(TOOL,)))
 
 
 async def test_an_overflow_without_figures_is_still_one(ollama: Served) -> None:
@@ -92,13 +110,13 @@ async def test_a_result_names_the_function_that_was_called(ollama: Served) -> No
 async def test_a_call_without_an_id_is_given_one(ollama: Served) -> None:
     stub, provider = ollama
     stub.answers.append(Answer(pieces=(), calls=(Call("weather", "{}"), Call("weather", "{}"))))
-    _, deltas, _ = await collect(provider, evolve(request_for(stub), tools=(TOOL,)))
+    _, deltas, _ = await collect(provider, request_for(stub, tools=(TOOL,)))
     assert len({delta.tool_call.id for delta in deltas if delta.tool_call}) == 2
 
 
 async def test_tools_are_left_out_where_none_may_be_called(ollama: Served) -> None:
     stub, provider = ollama
-    await collect(provider, evolve(request_for(stub), tools=(TOOL,), tool_choice="none"))
+    await collect(provider, request_for(stub, tools=(TOOL,), tool_choice="none"))
     assert "tools" not in stub.sent("/api/chat")[0].json()
 
 

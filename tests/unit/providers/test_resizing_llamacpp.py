@@ -63,6 +63,34 @@ async def test_what_all_slots_have_together_is_divided(router: Routed) -> None:
     assert await provider.window("resting.gguf") == 2048
 
 
+@pytest.mark.parametrize(
+    ("slots", "arguments", "unified"),
+    [
+        (4, (), False),
+        (None, (), True),
+        (4, ("--kv-unified",), True),
+        (4, ("-kvu",), True),
+        (None, ("--no-kv-unified",), False),
+    ],
+)
+async def test_slots_share_one_cache_where_the_arguments_or_the_server_itself_say_so(
+    router: Routed, slots: int | None, arguments: tuple[str, ...], unified: bool
+) -> None:
+    stub, provider = router
+    stub.models["busy-bee"].slots, stub.models["busy-bee"].arguments = slots, arguments
+    footprint = await provider.footprint("busy-bee")
+    assert footprint is not None
+    assert footprint.unified_cache is unified
+
+
+async def test_what_all_slots_share_is_not_divided(router: Routed) -> None:
+    stub, provider = router
+    stub.slots = 4
+    stub.models["resting.gguf"].slots = None
+    assert await provider.resize("resting.gguf", 4096) == Resized(4096, reloaded=True)
+    assert await provider.window("resting.gguf") == 4096
+
+
 async def test_a_resting_model_of_a_router_is_loaded(router: Routed) -> None:
     stub, provider = router
     assert await provider.resize("resting.gguf", 4096) == Resized(4096, reloaded=True)
@@ -128,7 +156,7 @@ async def test_a_routers_model_tells_its_cache_types(router: Routed) -> None:
     stub, provider = router
     stub.models["busy-bee"].arguments = ("--cache-type-k", "q8_0", "-ctv", "f16")
     assert await provider.footprint("busy-bee") == Footprint(
-        weights_bytes=1_000_000, slots=1, cache_type_k="q8_0", cache_type_v="f16"
+        weights_bytes=1_000_000, slots=1, unified_cache=False, cache_type_k="q8_0", cache_type_v="f16"
     )
     assert await provider.footprint("resting.gguf") is None
 
