@@ -20,7 +20,7 @@ from support.engine import needs_engine, smollm2
 from support.served import collect
 from ullage.conversation.messages import SentMessage
 from ullage.errors import ContextBusy, InsufficientMemory, ModelUnavailable
-from ullage.providers.base import ChatRequest, Delta, Resized
+from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Resized
 from ullage.providers.embedded import EmbeddedOptions, EmbeddedProvider
 from ullage.settings import CacheType
 
@@ -60,7 +60,7 @@ async def provider() -> AsyncIterator[EmbeddedProvider]:
 
 
 def _asking(text: str, max_tokens: int = 4) -> ChatRequest:
-    return ChatRequest(MODEL, (SentMessage("user", text),), max_tokens=max_tokens, temperature=0.0)
+    return ChatRequest(MODEL, (SentMessage("user", text),), AnswerOptions(max_tokens=max_tokens, temperature=0.0))
 
 
 def _printed(context_size: int, cache_type: CacheType) -> dict[str, float]:

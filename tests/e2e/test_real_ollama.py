@@ -17,7 +17,7 @@ from support.served import collect
 from support.ullage_server import appended, opened, ullage, using
 from ullage.conversation.messages import SentMessage
 from ullage.errors import WindowExceeded
-from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo, Resized
+from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished, ModelInfo, Resized
 from ullage.providers.http import Connection, parse_address
 from ullage.providers.ollama import OllamaProvider
 from ullage.tokens.gguf import GgufHeader
@@ -57,7 +57,7 @@ async def provider(server: RealOllama) -> AsyncIterator[OllamaProvider]:
 def _asking(*texts: str, context_size: int = 2048, max_tokens: int = 4) -> ChatRequest:
     roles = ("user", "assistant")
     messages = tuple(SentMessage(roles[index % 2], text) for index, text in enumerate(texts))  # type: ignore[arg-type]
-    return ChatRequest(MODEL, messages, max_tokens=max_tokens, temperature=0.0, context_size=context_size)
+    return ChatRequest(MODEL, messages, AnswerOptions(max_tokens=max_tokens, temperature=0.0), context_size)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from support.real_ollama import NotHere, free_port
 from support.served import collect
 from ullage.conversation.messages import SentMessage
 from ullage.errors import ContextBusy, NotSupported, ProviderError
-from ullage.providers.base import ChatRequest, Delta, Resized
+from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Resized
 from ullage.providers.llamacpp import LlamaCppProvider
 from ullage.providers.polling import comes_true
 
@@ -86,7 +86,7 @@ async def provider(router: Router) -> AsyncIterator[LlamaCppProvider]:
 
 
 def _asking(text: str, max_tokens: int = 4) -> ChatRequest:
-    return ChatRequest(MODEL, (SentMessage("user", text),), max_tokens=max_tokens)
+    return ChatRequest(MODEL, (SentMessage("user", text),), AnswerOptions(max_tokens=max_tokens))
 
 
 async def test_its_models_are_listed_with_their_state(provider: LlamaCppProvider) -> None:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
 import typing
+from bisect import bisect_right
+from fractions import Fraction
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.architectures import metadata_of, observations
 from ullage.errors import InvalidArgument
+from ullage.hardware.probe import device, unreadable
 from ullage.memory.architecture import MAX_BLOCKS, Architecture, architecture_of
 from ullage.memory.autosize import Allocated, new_size, within
 from ullage.memory.cache_types import BLOCKS, row_bytes
 from ullage.memory.compute_buffer import measured, upper_bound
 from ullage.memory.guard import CacheMemory, can_allocate, safe_limit
-from ullage.memory.kv_cache import MAX_CONTEXT, CacheLayout, estimate
+from ullage.memory.kv_cache import MAX_CONTEXT, CacheLayout, as_loaded, estimate, for_each_slot
+from ullage.memory.placement import PlacedModel, placed, shared_out
+from ullage.memory.readings import DeviceReading
 from ullage.memory.sizing import Memory, SizingRequest, largest_fitting, shortfall, size
 from ullage.settings import CacheType
 
@@ -75,14 +84,14 @@ def requests(draw: st.DrawFn) -> SizingRequest:
         weights_bytes=st.none() | st.integers(0, 64 * GIB),
         layer_share=st.sampled_from((0.0, 0.25, 0.5, 1.0)),
     )
-    minimum = draw(st.integers(1, 2**17))
+    minimum = draw(st.integers(1, 2**17) | st.integers(1, 300))
     return SizingRequest(
         architecture=draw(st.none() | models),
         layout=draw(layouts()),
         memories=tuple(draw(st.lists(memory, max_size=3))),
         target=draw(st.integers(0, 2**20)),
         minimum=minimum,
-        maximum=draw(st.just(0) | st.integers(minimum, 2**21)),
+        maximum=draw(st.just(0) | st.integers(minimum, 2**21) | st.integers(minimum, minimum + 300)),
         reserve_bytes=draw(st.integers(0, 4 * GIB)),
         auto=draw(st.booleans()),
         compute=draw(st.none() | st.builds(measured, st.integers(0, 4 * GIB), st.none() | layouts())),
@@ -190,7 +199,8 @@ def test_property_26_the_buffer_is_in_every_limit(window: int | None, reserved: 
 def test_property_30_the_target_is_given_wherever_nothing_forbids_it(request: SizingRequest) -> None:
     report = size(request)
     assert report.tokens <= max(request.target, request.minimum) or request.target == 0
-    maximum = max(request.maximum // 256 * 256, request.minimum) if request.maximum else 0
+    whole_cells = request.maximum // 256 * 256 or request.maximum
+    maximum = max(whole_cells, request.minimum) if request.maximum else 0
     bounded = within(request.target, request.minimum, maximum)
     fitting = largest_fitting(request)
     if request.target and (fitting is None or fitting >= bounded or not request.auto):
@@ -217,11 +227,17 @@ def test_property_32_the_maximum_always_holds(request: SizingRequest, limit: int
 
 
 @settings(max_examples=200, deadline=None)
-@given(request=requests(), limit=st.integers(1, 2**17))
+@given(request=requests(), limit=st.integers(1, 2**17) | st.integers(1, 255))
 def test_sizes_that_nobody_wrote_down_are_whole_cells(request: SizingRequest, limit: int) -> None:
-    for bounded in (attrs.evolve(request, model_limit=limit), attrs.evolve(request, maximum=limit, minimum=2**17)):
+    """But for a bound of less than one cell, the tightest that there is: it is taken as it is."""
+    for bounded in (
+        attrs.evolve(request, model_limit=limit),
+        attrs.evolve(request, provider_limit=limit),
+        attrs.evolve(request, maximum=limit, minimum=2**17),
+    ):
         tokens = size(bounded).tokens
-        assert tokens % 256 == 0 or tokens in (bounded.target, bounded.minimum) or tokens == limit < 256
+        tightest = min(bound for bound in (bounded.maximum, bounded.model_limit, bounded.provider_limit) if bound)
+        assert tokens % 256 == 0 or tokens in (bounded.target, bounded.minimum) or tokens == tightest < 256
 
 
 @settings(max_examples=200, deadline=None)
@@ -257,6 +273,80 @@ def test_property_33_a_rested_size_ends_near_the_best(
         return
     assert given_now == wanted or abs(given_now - wanted) < max(1024, present * 0.125)
     assert new_size(Allocated(given_now, 3600.0), wanted, minimum, maximum) in (None, given_now)
+
+
+@settings(max_examples=200, deadline=None)
+@given(layers=st.integers(1, MAX_BLOCKS), free=st.lists(bytes_of_memory, min_size=1, max_size=8))
+def test_each_layer_is_on_the_first_card_by_which_as_much_memory_has_come(layers: int, free: list[int]) -> None:
+    """As the engine goes through its layers, and the output behind them."""
+    parts = [Fraction(before, max(sum(free), 1)) for before in accumulate(free)]
+    cards = [bisect_right(parts, Fraction(layer, layers + 1)) for layer in range(layers)] if any(free) else []
+    assert shared_out(layers, free) == tuple(cards.count(card) for card in range(len(free)))
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> list[DeviceReading]:
+    """Up to six cards, alike or not, of which any may be full or lost."""
+    cards = []
+    for number in range(draw(st.integers(1, 6))):
+        total = draw(st.sampled_from((8, 12, 24, 80))) * GIB
+        cards.append(draw(st.just(unreadable(str(number))) | st.integers(0, total).map(partial(device, "", total))))
+    return cards
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    architecture=models,
+    layout=layouts(),
+    cards=machines(),
+    weights=st.integers(0, 64 * GIB),
+    reserve=st.integers(0, 4 * GIB),
+    compute=st.integers(0, 4 * GIB),
+)
+def test_property_34_the_largest_context_fits_every_card_with_a_buffer_in_each(
+    architecture: Architecture,
+    layout: CacheLayout,
+    cards: list[DeviceReading],
+    weights: int,
+    reserve: int,
+    compute: int,
+) -> None:
+    layers = architecture.block_count
+    memories = placed(PlacedModel(layers, weights_bytes=weights), cards, None, reserve + compute)
+    request = SizingRequest(architecture, layout, memories, 0, 256, 0, reserve, compute=measured(compute))
+    fitting = largest_fitting(request)
+    answering = [card for card in cards if card.available is not None]
+    assert (fitting is None) == (not answering)
+    if fitting is None:
+        assert size(request).available_bytes is None
+        return
+    assert sum(memory.layer_share for memory in memories) == pytest.approx(1)
+
+    def taken(tokens: int, share: float) -> int:
+        cache = estimate(architecture, as_loaded(architecture, for_each_slot(layout, tokens))).total_bytes
+        return math.ceil(cache * share) + round(weights * share) + compute + reserve
+
+    limits = [(memory.layer_share, memory.available_bytes or 0) for memory in memories]
+    assert fitting == 0 or all(taken(fitting, share) <= available for share, available in limits)
+    if fitting < MAX_CONTEXT // (2 * layout.streams):
+        assert any(taken(fitting + 256, share) > available for share, available in limits)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    architecture=plain_models(),
+    slots=st.integers(1, 16),
+    unified=st.booleans(),
+    tokens=st.integers(1, 2**20),
+)
+def test_every_slot_gets_the_size(architecture: Architecture, slots: int, unified: bool, tokens: int) -> None:
+    """As the engine lays it out: a split cache of so many cells for each, a unified one for all."""
+    layout = for_each_slot(CacheLayout(1, slots=slots, unified=unified), tokens)
+    one = estimate(architecture, CacheLayout(tokens)).total_bytes
+    assert layout.cells >= tokens
+    assert layout.cells - tokens < 512
+    if tokens % 256 == 0:
+        assert estimate(architecture, layout).total_bytes == one * (1 if unified else slots)
 
 
 @settings(max_examples=200, deadline=None)

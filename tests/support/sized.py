@@ -22,6 +22,7 @@ from ullage.contexts.sizes import Sizes
 from ullage.contexts.store_thread import StoreThread
 from ullage.errors import InsufficientMemory
 from ullage.events import Event, EventBus, Signal, StatusStale
+from ullage.hardware.probe import blank, device, summed
 from ullage.memory.readings import MemoryReading
 from ullage.providers.base import Footprint, ModelInfo, Provider, Resized
 from ullage.providers.untold import Untold
@@ -110,12 +111,15 @@ class FakeMemory:
     async def read(self) -> MemoryReading:
         self.at += 5000
         if self.others is None:
-            self.last = MemoryReading("nvidia", None, None, None, None, (), self.at)
+            self.last = blank(self._reading(self.total, 0), self.at)
             return self.last
         taken = self._taken()
         used = min(self.others + taken, self.total)
-        self.last = MemoryReading("nvidia", self.total, used, self.total - used, taken, (), self.at)
+        self.last = self._reading(self.total - used, taken)
         return self.last
+
+    def _reading(self, available: int, taken: int) -> MemoryReading:
+        return summed("nvidia", [device("card", self.total, available)], self.at, taken)
 
     def _taken(self) -> int:
         window = self.server.window_now

@@ -18,6 +18,7 @@ from ullage.cli.fit_show import show_model, show_models
 from ullage.cli.framing import Json
 from ullage.cli.terminal import Terminal
 from ullage.errors import UllageError
+from ullage.memory.readings import DeviceReading
 from ullage.settings import CacheType
 from ullage.tokens.gguf import GgufError
 from ullage.tokens.model_file import ModelFile, read_model_file
@@ -83,7 +84,7 @@ async def _fits(terminal: Terminal, options: FitOptions) -> tuple[Json, list[Mod
     async with running(tell, storage=options.storage) as client:
         memory = await client.request("context/memory", {})
         if file is not None:
-            return memory, [await fit_of_file(client, file, options.cache_types, _room(memory["available"]))]
+            return memory, [await fit_of_file(client, file, options.cache_types, _room(memory))]
         models = await _models(client, options.subject)
         return memory, [await fit_of_model(client, model, options.cache_types) for model in models]
 
@@ -123,9 +124,10 @@ def _no_such(name: str, models: list[Json]) -> str:
     return f"This machine has no model named {one_line(name)}. {known}"
 
 
-def _room(available: int | None) -> Room:
+def _room(memory: Json) -> Room:
     """With the person's buffer and maximum; the server heeds them for models only."""
     configuration = Configuration()
     configuration.start({})
     context = configuration.settings.context
-    return Room(available, context.vram_buffer * MEGABYTE, context.max_size)
+    devices = tuple(DeviceReading(**device) for device in memory["devices"])
+    return Room(memory["available"], context.vram_buffer * MEGABYTE, context.max_size, devices)

@@ -15,6 +15,8 @@ from ullage.cli.framing import Json
 from ullage.memory.architecture import Architecture, architecture_of
 from ullage.memory.compute_buffer import upper_bound
 from ullage.memory.kv_cache import CacheLayout, why_refused
+from ullage.memory.placement import PlacedModel, placed
+from ullage.memory.readings import DeviceReading
 from ullage.settings import CacheType
 from ullage.tokens.model_file import ModelFile
 
@@ -25,14 +27,20 @@ LARGEST_ASKED = 2**20
 @frozen
 class Room:
     """Bytes of the memory that a context is held against; ``available`` None: it can't be told. ``maximum`` is the
-    person's, in tokens; 0: none."""
+    person's, in tokens; 0: none. ``devices`` are what it consists of, where that is told: each of several cards has its
+    own part of the model, and its own reserve."""
 
     available: int | None
     reserve: int
     maximum: int = 0
+    devices: tuple[DeviceReading, ...] = ()
 
-    def holds(self, size: int) -> bool | None:
-        return None if self.available is None else size + self.reserve <= self.available
+    def shares(self, model: PlacedModel, compute: int) -> list[tuple[float, int]]:
+        """The part of the model in each memory that tells what is free there, and that; ``compute`` is the least buffer
+        in any of them."""
+        devices = self.devices or (DeviceReading("", self.available, 0, self.available),)
+        memories = placed(model, devices, None, self.reserve + compute)
+        return [(m.layer_share, m.available_bytes) for m in memories if m.available_bytes is not None]
 
 
 async def fit_of_file(client: Client, file: ModelFile, cache_types: Sequence[CacheType], room: Room) -> ModelFit:
@@ -92,9 +100,12 @@ class _Sum:
         estimate: Json = await self.client.request("context/estimateMemory", params)
         return estimate
 
-    async def bytes(self, tokens: int) -> int:
-        cache: int = (await self.estimate(tokens))["totalBytes"]
-        return self.file.weights_bytes + cache + upper_bound(self.architecture, self.layout(tokens)).bytes
+    async def cell(self, tokens: int, room: Room) -> Cell:
+        weights, cache = self.file.weights_bytes, (await self.estimate(tokens))["totalBytes"]
+        compute, least = (upper_bound(self.architecture, self.layout(size)).bytes for size in (tokens, CELLS))
+        shares = room.shares(PlacedModel(self.architecture.block_count, weights_bytes=weights), least)
+        fits = all(math.ceil((weights + cache) * share) + compute + room.reserve <= free for share, free in shares)
+        return Cell(tokens, weights + cache + compute, None if room.available is None else fits)
 
 
 async def _type_fit(sum_: _Sum, room: Room) -> TypeFit:
@@ -116,7 +127,7 @@ async def _type_fit(sum_: _Sum, room: Room) -> TypeFit:
         fixed_bytes=estimate["totalBytes"] - estimate["bytesPerToken"] * at,
         explanation="",
     )
-    return evolve(fit, explanation=explanation(fit, sum_.file, room))
+    return evolve(fit, explanation=explanation(fit, sum_.file, room) + _reservation(sum_.architecture))
 
 
 def _whole_cells(tokens: int) -> int:
@@ -131,15 +142,19 @@ def _limit(best: int | None, most: int, limit: int, room: Room) -> str:
 
 
 async def _holds(sum_: _Sum, tokens: int, room: Room) -> bool | None:
-    return room.holds(await sum_.bytes(tokens))
+    return (await sum_.cell(tokens, room)).fits
 
 
 async def _with_cells(fit: TypeFit, sum_: _Sum, sizes: Sequence[int], room: Room) -> TypeFit:
     if fit.bytes_per_token is None:
         return evolve(fit, cells=tuple(Cell(tokens, None, None) for tokens in sizes))
-    totals = await asyncio.gather(*(sum_.bytes(tokens) for tokens in sizes))
-    cells = [Cell(tokens, total, room.holds(total)) for tokens, total in zip(sizes, totals, strict=True)]
-    return evolve(fit, cells=tuple(cells))
+    return evolve(fit, cells=tuple(await asyncio.gather(*(sum_.cell(tokens, room) for tokens in sizes))))
+
+
+def _reservation(architecture: Architecture) -> str:
+    if architecture.is_known:
+        return ""
+    return f" The architecture {architecture.name} is not known here: the figures are by the general formula."
 
 
 def explanation(fit: TypeFit, file: ModelFile, room: Room) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar, get_args
+from typing import TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 from attrs import Factory, define, field, frozen
@@ -16,16 +17,25 @@ from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.values import KvCacheState
 from ullage.errors import UllageError
 from ullage.memory.architecture import Architecture, architecture_of
-from ullage.memory.compute_buffer import ComputeBuffer, measured
-from ullage.memory.guard import CacheMemory
-from ullage.memory.kv_cache import CELL_PADDING, CacheEstimate, CacheLayout, as_loaded, estimate, why_refused
+from ullage.memory.compute_buffer import ComputeBuffer, measured, upper_bound
+from ullage.memory.guard import CacheMemory, tightest
+from ullage.memory.kv_cache import (
+    CELL_PADDING,
+    CacheEstimate,
+    CacheLayout,
+    as_loaded,
+    estimate,
+    for_each_slot,
+    why_refused,
+)
+from ullage.memory.placement import MainMemory, PlacedModel, placed
 from ullage.memory.readings import MemoryReading
 from ullage.memory.sizing import Memory, SizingRequest
-from ullage.memory.weights import weights
+from ullage.memory.weights import Weights, weights
 from ullage.providers.base import Footprint
 from ullage.settings import CacheType, Resolved
 from ullage.tokens.gguf import GgufError
-from ullage.tokens.model_file import read_model_file
+from ullage.tokens.model_file import ModelFile, read_model_file
 
 T = TypeVar("T")
 
@@ -46,22 +56,24 @@ class KnownModel:
 
     architecture: Architecture | None
     footprint: Footprint | None
-    weights_bytes: int | None
+    weights: Weights | None
     asked_at: float = field(factory=time.monotonic, eq=False)
 
     @property
     def is_loaded(self) -> bool:
         return self.footprint is not None
 
-
-class MainMemory(Protocol):
-    """Main memory in bytes, container limits respected; see `ullage.hardware.system`."""
-
     @property
-    def total(self) -> int | None: ...
+    def weights_bytes(self) -> int | None:
+        return self.weights.bytes if self.weights else None
 
-    @property
-    def available(self) -> int | None: ...
+
+@frozen
+class _Described:
+    """What never changes of a model. ``file_bytes`` where its file was read for that."""
+
+    architecture: Architecture | None
+    file_bytes: int | None = None
 
 
 @frozen
@@ -75,7 +87,7 @@ class Readings:
 @define(eq=False)
 class ModelMemory:
     resolved: Callable[[], Resolved]
-    _architectures: WeakKeyDictionary[ActiveModel, Architecture | None] = Factory(WeakKeyDictionary)
+    _described: WeakKeyDictionary[ActiveModel, _Described] = Factory(WeakKeyDictionary)
     _known: WeakKeyDictionary[ActiveModel, KnownModel] = Factory(WeakKeyDictionary)
 
     def known_now(self, active: ActiveModel | None) -> KnownModel | None:
@@ -91,14 +103,16 @@ class ModelMemory:
 
     async def known(self, active: ActiveModel) -> KnownModel:
         """Asked anew. Loads nothing. A server that fails to tell is a server that tells nothing."""
-        architecture = await self._architecture(active)
+        described = await self._describe(active)
         footprint = await self._footprint(active)
+        architecture, info = described.architecture, active.info
         best = weights(
             server_bytes=footprint.weights_bytes if footprint else None,
-            file_bytes=active.info.size_bytes,
-            parameter_count=architecture.parameter_count if architecture else None,
+            file_bytes=info.size_bytes or described.file_bytes,
+            parameter_count=(architecture.parameter_count if architecture else None) or info.parameter_count,
+            quantisation=(architecture.quantisation if architecture else None) or info.quantisation,
         )
-        self._known[active] = known = KnownModel(architecture, footprint, best.bytes if best else None)
+        self._known[active] = known = KnownModel(architecture, footprint, best)
         return known
 
     def request(
@@ -113,12 +127,10 @@ class ModelMemory:
     ) -> SizingRequest:
         """The question what size this model can have, all that it holds already counted as its own."""
         context = self.resolved().settings.context
-        footprint = known.footprint
-        wanted = cache_type or self.cache_type(active, known)
         return SizingRequest(
             architecture=known.architecture,
-            layout=CacheLayout(1, footprint.slots or 1 if footprint else 1, cache_type_k=wanted, cache_type_v=wanted),
-            memories=_memories(active, known, readings, self._held_bytes(active, known)),
+            layout=self._layout(active, known, CELL_PADDING, cache_type),
+            memories=self._memories(active, known, readings),
             target=target,
             minimum=self._minimum(active),
             maximum=context.max_size,
@@ -127,6 +139,7 @@ class ModelMemory:
             model_limit=_model_limit(active, known),
             provider_limit=None if active.can_resize else active.window,
             compute=None if cache_type else self._compute_buffer(active, known),
+            weights_estimated=known.weights is not None and known.weights.source == "parameters",
         )
 
     def _minimum(self, active: ActiveModel) -> int:
@@ -140,14 +153,50 @@ class ModelMemory:
         footprint = known.footprint
         if footprint is None or footprint.compute_bytes is None:
             return None
-        if active.window is None:
-            return measured(footprint.compute_bytes)
-        return measured(footprint.compute_bytes, self._layout(active, known, active.window))
+        layout = None if active.window is None else self._layout(active, known, active.window)
+        return measured(footprint.compute_bytes, layout)
 
-    def _layout(self, active: ActiveModel, known: KnownModel, tokens: int) -> CacheLayout:
-        kind = self.cache_type(active, known)
-        slots = (known.footprint.slots if known.footprint else None) or 1
-        return CacheLayout(tokens * slots, slots, cache_type_k=kind, cache_type_v=kind)
+    def _layout(
+        self, active: ActiveModel, known: KnownModel, tokens: int, cache_type: CacheType | None = None
+    ) -> CacheLayout:
+        """As the server lays out ``tokens`` for each conversation. Where nothing is told, a split cache is assumed: it
+        takes more."""
+        kind = cache_type or self.cache_type(active, known)
+        told = known.footprint or Footprint()
+        layout = CacheLayout(
+            1, told.slots or 1, cache_type_k=kind, cache_type_v=kind, unified=told.unified_cache or False
+        )
+        return for_each_slot(layout, tokens)
+
+    def _memories(self, active: ActiveModel, known: KnownModel, readings: Readings) -> tuple[Memory, ...]:
+        """Each memory that holds a part of the model, with what it holds of it. A server on another machine has memory
+        that nobody here can see."""
+        cache_bytes, compute_bytes = self._held_bytes(active, known)
+        loading = 0 if known.is_loaded else known.weights_bytes
+        if not active.provider.is_local:
+            return (Memory(None, cache_bytes + compute_bytes, loading),)
+        reading = readings.reading
+        ram = None if reading.kind == "cpu" else readings.ram
+        share = 1.0 if ram is None else _card_share(active, known)
+        everything = (known.weights_bytes or 0) + cache_bytes + compute_bytes if known.is_loaded else 0
+        told = known.footprint.gpu_bytes if known.footprint else None
+        model = PlacedModel(
+            layers=known.architecture.block_count if known.architecture else None,
+            card_share=share,
+            weights_bytes=loading,
+            cache_bytes=cache_bytes,
+            compute_bytes=compute_bytes,
+            on_cards_bytes=round(everything * share) if told is None else told,
+        )
+        return placed(model, reading.devices, ram, self._least_bytes(active, known))
+
+    def _least_bytes(self, active: ActiveModel, known: KnownModel) -> int:
+        """What a card must have free before it can hold anything: what stays free there, and a compute buffer."""
+        buffer = self.resolved().settings.context.vram_buffer * MEGABYTE
+        if known.architecture is None:
+            return buffer
+        layout = as_loaded(known.architecture, self._layout(active, known, CELL_PADDING))
+        return buffer + upper_bound(known.architecture, layout).bytes
 
     def cache_type(self, active: ActiveModel, known: KnownModel | None) -> CacheType:
         return self.kv_cache(active, known, None).type or "f16"
@@ -189,31 +238,38 @@ class ModelMemory:
         return estimated.total_bytes if agrees else told
 
     def cache_memory(self, active: ActiveModel, known: KnownModel, readings: Readings) -> CacheMemory | None:
-        """What the guard's arithmetic needs; None where nothing is known of the cache, or of its memory."""
+        """What the guard's arithmetic needs, of the memory with the least room for this cache's tokens; None where
+        nothing is known of the cache, or of its memory."""
         estimated = self.cache_estimate(active, known, active.limit or 1)
         if estimated is None or not active.provider.is_local:
             return None
-        in_card = readings.ram is None or _card_share(active, known, readings.reading) > 0.5
-        return CacheMemory(
-            free_bytes=readings.reading.available if in_card or readings.ram is None else readings.ram.available,
-            held_bytes=(self.cache_bytes(active, known) or 0) if known.is_loaded else 0,
-            buffer_bytes=self.resolved().settings.context.vram_buffer * MEGABYTE,
-            bytes_per_token=estimated.bytes_per_token,
-            fixed_bytes=estimated.fixed_bytes,
-        )
+        per_token = estimated.bytes_per_token * self._layout(active, known, 1).streams
+        held_bytes = (self.cache_bytes(active, known) or 0) if known.is_loaded else 0
+        parts = [
+            CacheMemory(
+                free_bytes=memory.available_bytes,
+                held_bytes=round(held_bytes * memory.layer_share),
+                buffer_bytes=self.resolved().settings.context.vram_buffer * MEGABYTE,
+                bytes_per_token=math.ceil(per_token * memory.layer_share),
+                fixed_bytes=math.ceil(estimated.fixed_bytes * memory.layer_share),
+            )
+            for memory in self._memories(active, known, readings)
+        ]
+        return tightest(parts)
 
-    def _held_bytes(self, active: ActiveModel, known: KnownModel) -> int:
-        """What cache and compute buffer of a loaded model take: as its server tells, else what the server's sums leave
-        beside the weights, and at least the cache by arithmetic. Without it a model would be its own rival."""
+    def _held_bytes(self, active: ActiveModel, known: KnownModel) -> tuple[int, int]:
+        """What the cache of a loaded model takes, and the compute buffer in each of its memories: as its server tells,
+        else both together as what the server's sums leave beside the weights, and at least the cache by arithmetic.
+        Without them a model would be its own rival."""
         footprint = known.footprint
         if footprint is None:
-            return 0
+            return 0, 0
         if footprint.cache_bytes is not None:
-            return footprint.cache_bytes + (footprint.compute_bytes or 0)
+            return footprint.cache_bytes, footprint.compute_bytes or 0
         estimated = self.cache_estimate(active, known, active.window) if active.window else None
         in_all = (footprint.gpu_bytes or 0) + (footprint.ram_bytes or 0)
         beside = in_all - known.weights_bytes if known.weights_bytes else 0
-        return max(estimated.total_bytes if estimated else 0, beside)
+        return max(estimated.total_bytes if estimated else 0, beside), 0
 
     async def _footprint(self, active: ActiveModel) -> Footprint | None:
         """A server that tells of loaded models and does not tell of this one has let it go. One that fails to tell now
@@ -228,17 +284,21 @@ class ModelMemory:
             active.window = None
         return footprint
 
-    async def _architecture(self, active: ActiveModel) -> Architecture | None:
+    async def _describe(self, active: ActiveModel) -> _Described:
         """Found out once; a server that failed to tell is asked again the next time."""
-        if active not in self._architectures:
+        if active not in self._described:
             metadata = await _told(active.provider.metadata(active.name))
-            if metadata is None:
-                file = await _told(active.provider.model_file(active.name))
-                metadata = await asyncio.to_thread(_header, file) if file else None
-            if metadata is None:
-                return None
-            self._architectures[active] = _read(metadata)
-        return self._architectures[active]
+            if metadata is not None:
+                self._described[active] = _Described(_read(metadata))
+            elif (file := await self._model_file(active)) is not None:
+                self._described[active] = _Described(_read(file.metadata), file.weights_bytes)
+            else:
+                return _Described(None)
+        return self._described[active]
+
+    async def _model_file(self, active: ActiveModel) -> ModelFile | None:
+        path = await _told(active.provider.model_file(active.name))
+        return await asyncio.to_thread(_header, path) if path else None
 
 
 async def _told(answer: Awaitable[T]) -> T | None:
@@ -249,9 +309,9 @@ async def _told(answer: Awaitable[T]) -> T | None:
         return None
 
 
-def _header(file: Path) -> Mapping[str, object] | None:
+def _header(path: Path) -> ModelFile | None:
     try:
-        return read_model_file(file).metadata
+        return read_model_file(path)
     except (GgufError, OSError):
         return None
 
@@ -277,30 +337,10 @@ def _accepted(setting: CacheType, known: KnownModel | None) -> CacheType:
     return setting if why_refused(known.architecture, layout) is None else "f16"
 
 
-def _card_share(active: ActiveModel, known: KnownModel, reading: MemoryReading) -> float:
-    """The part of the model's layers that lies on the card that readings are of; 0 where it is all in main memory.
-    What rests is loaded onto the card by servers; our own engine says where it computes only once it runs."""
-    if reading.kind == "cpu":
-        return 0.0
+def _card_share(active: ActiveModel, known: KnownModel) -> float:
+    """The part of the model's layers that lies on cards; 0 where it is all in main memory. What rests is loaded onto
+    cards by servers; our own engine says where it computes only once it runs."""
     footprint = known.footprint
     if footprint is None or footprint.gpu_bytes is None:
         return 0.0 if active.provider.name == "embedded" else 1.0
     return footprint.gpu_bytes / max(footprint.gpu_bytes + (footprint.ram_bytes or 0), 1)
-
-
-def _memories(active: ActiveModel, known: KnownModel, readings: Readings, held_bytes: int) -> tuple[Memory, ...]:
-    """Each memory that holds a part of the model, with what it holds of it. A server on another machine has memory
-    that nobody here can see."""
-    loading = 0 if known.is_loaded else known.weights_bytes
-    if not active.provider.is_local:
-        return (Memory(None, held_bytes, loading),)
-    reading = readings.reading
-    if reading.kind == "cpu" or readings.ram is None:
-        return (Memory(reading.available, held_bytes, loading, 1.0, reading.total),)
-    share = _card_share(active, known, reading)
-    parts = ((share, reading.available, reading.total), (1 - share, readings.ram.available, readings.ram.total))
-    return tuple(
-        Memory(available, round(held_bytes * part), None if loading is None else round(loading * part), part, total)
-        for part, available, total in parts
-        if part > 0
-    )

@@ -14,7 +14,7 @@ from attrs import Factory, define
 from ullage.contexts.active_model import ActiveModel, SizeChoice
 from ullage.contexts.directory import Directory
 from ullage.contexts.finishing import begin
-from ullage.contexts.model_memory import MainMemory, ModelMemory, Readings
+from ullage.contexts.model_memory import ModelMemory, Readings
 from ullage.contexts.room import Room
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
@@ -23,6 +23,7 @@ from ullage.errors import ContextBusy, ContextOverflow, InsufficientMemory, Ulla
 from ullage.memory.autosize import Allocated, growth_wait_s, new_size
 from ullage.memory.guard import Allocation, can_allocate
 from ullage.memory.kv_cache import CELL_PADDING
+from ullage.memory.placement import MainMemory
 from ullage.memory.readings import MemoryReading
 from ullage.memory.sizing import SizingReport, SizingRequest, require_fit, shortfall, size
 from ullage.providers.base import Resized

@@ -16,6 +16,7 @@ from ullage.memory.known_architectures import KNOWN
 from ullage.memory.metadata import Metadata, read_metadata, refused, whole_at
 from ullage.memory.recurrent import BOTH_KINDS, PURE, RecurrentState, recurrent_layers, state_elements
 from ullage.memory.sliding import sliding_layers
+from ullage.memory.weights import FILE_TYPES
 
 MAX_BLOCKS = 1024
 MAX_HEADS = 2**16
@@ -25,6 +26,7 @@ MAX_WIDTH = 2**24
 MAX_CONTEXT = 2**31 - 1
 MAX_EXPERTS = 2**16
 MAX_PARAMETERS = 10**15
+MAX_FILE_TYPE = 2**16
 
 LatentCache = Literal["keys", "keys_and_values", "full_heads"]
 
@@ -98,7 +100,8 @@ class Architecture:
     ``layers`` are those with a cache, gathered; a model that forgets (Mamba) has none. ``widest_value`` is the widest
     row of values in any layer. ``next_token_layers`` are part of ``block_count`` and own no cache.
 
-    ``is_known``: the rules here cover its name. Another is assumed to be plain, as most new ones are.
+    ``is_known``: the rules here cover its name. Another is assumed to be plain, as most new ones are. ``quantisation``
+    is the name of the file's type ("Q4_K_M").
     """
 
     name: str
@@ -119,6 +122,7 @@ class Architecture:
     experts_used: int
     vocabulary_size: int | None
     parameter_count: int | None
+    quantisation: str | None
 
 
 def architecture_of(metadata: Mapping[str, object]) -> Architecture:
@@ -158,6 +162,7 @@ def architecture_of(metadata: Mapping[str, object]) -> Architecture:
         experts_used=keys.whole("expert_used_count", 0, MAX_EXPERTS) or 0,
         vocabulary_size=_vocabulary_size(keys),
         parameter_count=whole_at(metadata, "general.parameter_count", 1, MAX_PARAMETERS),
+        quantisation=_quantisation(metadata),
     )
 
 
@@ -302,6 +307,11 @@ def _feed_forward_length(keys: Metadata, blocks: int, next_token: int) -> int | 
     used = keys.whole("expert_used_count", 0, MAX_EXPERTS) or 0
     widths = [width for width in (dense, expert * used if expert else None) if width is not None]
     return max(widths, default=None)
+
+
+def _quantisation(metadata: Mapping[str, object]) -> str | None:
+    file_type = whole_at(metadata, "general.file_type", 0, MAX_FILE_TYPE)
+    return None if file_type is None else FILE_TYPES.get(file_type)
 
 
 def _vocabulary_size(keys: Metadata) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ullage.settings import CacheType
 
 KIB, GIB = 2**10, 2**30
@@ -26,13 +28,14 @@ def explain(
     cache_type: CacheType,
     fitting: int | None,
     other: tuple[CacheType, int] | None,
-    weights_known: bool = True,
+    notes: Sequence[str] = (),
 ) -> str:
     """Such as "limited by memory: 6.1 of 8.0 GB free, 72 KB a token with q8_0; f16 would give 21,504".
 
     ``fitting`` are the tokens that fit the memory (None: unknown), ``other`` what another cache type would give.
+    ``notes`` say how far the figures are to be trusted.
     """
-    facts = []
+    facts: list[str] = []
     if available_bytes is None:
         facts.append("free memory unknown")
     elif total_bytes is None:
@@ -41,9 +44,7 @@ def explain(
         facts.append(f"{available_bytes / GIB:.1f} of {gigabytes(total_bytes)} free")
     if bytes_per_token:
         facts.append(f"{kilobytes(bytes_per_token)} a token with {cache_type}")
-    if not weights_known:
-        facts.append("weights unknown")
-    sentence = f"{_REASONS[limited_by]}: {', '.join(facts)}"
+    sentence = f"{_REASONS[limited_by]}: {', '.join([*facts, *notes])}"
     if fitting is not None and fitting < tokens:
         return f"{sentence}; only {fitting:,} would fit"
     if other is not None:

@@ -6,6 +6,8 @@ have. So weights that fill a card all day, or a window sized to fill what was le
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import frozen
@@ -24,7 +26,7 @@ _ORDER: tuple[GaugeLevel, ...] = ("calm", "high", "severe", "critical")
 
 @frozen
 class CacheMemory:
-    """The memory of one model's cache, in bytes. ``free_bytes`` None: it can't be told.
+    """The memory of one model's cache, or of a part of it, in bytes. ``free_bytes`` None: it can't be told.
 
     ``held_bytes`` is what the cache has now, ``buffer_bytes`` what must stay free for everyone, ``fixed_bytes`` the
     part of the cache that no token adds to.
@@ -60,6 +62,12 @@ class Gauge:
 
     value: float | None
     level: GaugeLevel
+
+
+def tightest(memories: Sequence[CacheMemory]) -> CacheMemory | None:
+    """Of the memories that each hold a part of one cache, the one with room for the fewest tokens: the others have room
+    for them too. One that can't be told is chosen last; None where there is none."""
+    return min(memories, key=_tokens_for_order, default=None)
 
 
 def tokens_that_fit(room_bytes: int, bytes_per_token: int) -> int | None:
@@ -102,6 +110,12 @@ def memory_gauge(in_use: int, answer_room: int, memory: CacheMemory | None, befo
         return Gauge(None, "calm")
     value = (in_use + answer_room) * memory.bytes_per_token / max(room, 1)
     return Gauge(value, _level(value, before, _LEVELS))
+
+
+def _tokens_for_order(memory: CacheMemory) -> float:
+    room = memory.room_bytes
+    fitting = None if room is None else tokens_that_fit(room, memory.bytes_per_token)
+    return math.inf if fitting is None else fitting
 
 
 def _level(value: float | None, before: GaugeLevel, levels: tuple[tuple[float, GaugeLevel], ...]) -> GaugeLevel:

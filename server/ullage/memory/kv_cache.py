@@ -114,6 +114,12 @@ def estimate(architecture: Architecture, layout: CacheLayout) -> CacheEstimate:
     return CacheEstimate(kv, sliding, recurrent, indexer, total, growing_row)
 
 
+def for_each_slot(layout: CacheLayout, tokens: int) -> CacheLayout:
+    """The layout that gives every slot ``tokens``: a split cache has them once for each, a unified one once for all. At
+    most as many as an engine can count."""
+    return attrs.evolve(layout, context_tokens=min(max(tokens, 1) * layout.streams, MAX_CONTEXT))
+
+
 def longest_countable(architecture: Architecture, layout: CacheLayout) -> int:
     """Tokens up to which `estimate` certainly gives a number, whatever ``context_tokens`` the layout has; 0: none."""
     row = sum(_rows(architecture, layout))

@@ -13,7 +13,15 @@ from ullage.errors import InsufficientMemory
 from ullage.memory.architecture import Architecture
 from ullage.memory.compute_buffer import ComputeBuffer, scaled, upper_bound
 from ullage.memory.explanation import explain, gigabytes
-from ullage.memory.kv_cache import CELL_PADDING, CacheLayout, as_loaded, estimate, longest_countable, why_refused
+from ullage.memory.kv_cache import (
+    CELL_PADDING,
+    CacheLayout,
+    as_loaded,
+    estimate,
+    for_each_slot,
+    longest_countable,
+    why_refused,
+)
 from ullage.settings import CacheType
 
 LimitedBy = Literal["target", "memory", "model", "minimum", "maximum", "provider"]
@@ -38,12 +46,14 @@ class Memory:
 
 @frozen
 class SizingRequest:
-    """What the size is wanted for. Sizes are tokens; 0 as ``target`` is as much as fits, 0 as ``maximum`` no maximum.
+    """What the size is wanted for: tokens of one conversation, for which the server has a slot. 0 as ``target`` is as
+    much as fits, 0 as ``maximum`` no maximum.
 
-    The tokens of ``layout`` are not looked at. ``memories`` are those that hold a part of the model. ``compute`` is the
-    measured compute buffer, scaled up beyond the size it was measured at; None where ``upper_bound`` has to do, with
-    ``output_rows``. ``model_limit`` is what the model was made for and ``provider_limit`` what the server gives at most
-    (None: unknown).
+    The tokens of ``layout`` are not looked at: every one of its slots gets the size. ``memories`` are those that hold a
+    part of the model. ``compute`` is the measured compute buffer, scaled up beyond the size it was measured at; None
+    where ``upper_bound`` has to do, with ``output_rows``. ``model_limit`` is what the model was made for and
+    ``provider_limit`` what the server gives at most (None: unknown). ``weights_estimated``: they were computed from the
+    number of parameters, and no better figure is known.
     """
 
     architecture: Architecture | None
@@ -58,6 +68,7 @@ class SizingRequest:
     provider_limit: int | None = None
     compute: ComputeBuffer | None = None
     output_rows: int | None = None
+    weights_estimated: bool = False
 
 
 @frozen
@@ -65,9 +76,10 @@ class SizingReport:
     """The size, what limits it, and the figures behind it, in tokens and bytes.
 
     ``weights_bytes`` are still to be loaded (None: not known of every memory). ``available_bytes`` are free in all
-    memories together, ``reserve_bytes`` have to stay free in every one of them. ``fixed_bytes`` are the parts of the
-    cache beside full attention, see ``CacheEstimate``. ``compute_bytes`` are counted for the engine's compute buffer at
-    this size: as measured, else an upper bound.
+    memories together, ``reserve_bytes`` have to stay free in every one of them. ``bytes_per_token`` is what one more
+    token of each conversation takes (of a split cache in all slots), ``fixed_bytes`` are the parts of the cache beside
+    full attention, see ``CacheEstimate``. ``compute_bytes`` are counted for the compute buffer in each memory at this
+    size: as measured, else an upper bound.
     """
 
     tokens: int
@@ -90,7 +102,8 @@ def size(request: SizingRequest) -> SizingReport:
     target itself within minimum, maximum, model and server, whether it fits or not: see ``require_fit``. Where as much
     as fits is wanted and memory is unknown, it is the minimum.
 
-    What is not the person's own target or minimum is a multiple of 256, as engines allocate: bounds are rounded down.
+    What is not the person's own target or minimum is a multiple of 256, as engines allocate: bounds are rounded down. A
+    bound below 256 is taken as it is, whichever it is: there is no smaller multiple.
     """
     fitting = largest_fitting(request)
     tokens, limited_by = _decide(request, fitting)
@@ -107,7 +120,7 @@ def size(request: SizingRequest) -> SizingReport:
         limited_by=limited_by,
         available_bytes=sum(known) if known else None,
         reserve_bytes=request.reserve_bytes,
-        bytes_per_token=None if cache is None else cache.bytes_per_token,
+        bytes_per_token=None if cache is None else cache.bytes_per_token * request.layout.streams,
         fixed_bytes=None if cache is None else cache.fixed_bytes,
         compute_bytes=None if compute is None else compute.bytes,
         cache_type=request.layout.cache_type_k,
@@ -123,7 +136,8 @@ def largest_fitting(request: SizingRequest) -> int | None:
     known of the model. Found by halving, as the need only grows with the context."""
     if request.architecture is None or all(memory.available_bytes is None for memory in request.memories):
         return None
-    low, high = 0, longest_countable(request.architecture, _layout(request, 1)) // CELL_PADDING
+    countable = longest_countable(request.architecture, _layout(request, 1)) // request.layout.streams
+    low, high = 0, countable // CELL_PADDING
     if shortfall(request, high * CELL_PADDING) <= 0:
         return high * CELL_PADDING
     while high - low > 1:
@@ -213,7 +227,7 @@ def _weights_bytes(request: SizingRequest) -> int | None:
 
 
 def _layout(request: SizingRequest, tokens: int) -> CacheLayout:
-    layout = attrs.evolve(request.layout, context_tokens=max(tokens, 1))
+    layout = for_each_slot(request.layout, tokens)
     return layout if request.architecture is None else as_loaded(request.architecture, layout)
 
 
@@ -234,8 +248,21 @@ def _explanation(request: SizingRequest, report: SizingReport, fitting: int | No
         cache_type=report.cache_type,
         fitting=fitting,
         other=_with_other_type(request) if report.limited_by == "memory" else None,
-        weights_known=all(memory.weights_bytes is not None for memory in request.memories),
+        notes=_notes(request),
     )
+
+
+def _notes(request: SizingRequest) -> list[str]:
+    """What the figures rest on, where that is less than a rule and a measurement."""
+    notes = []
+    if request.architecture is not None and not request.architecture.is_known:
+        name = request.architecture.name
+        notes.append(f"by the general formula, as the architecture {name} is not known here")
+    if any(memory.weights_bytes is None for memory in request.memories):
+        notes.append("weights unknown")
+    elif request.weights_estimated and any(memory.weights_bytes for memory in request.memories):
+        notes.append("weights estimated from the number of parameters")
+    return notes
 
 
 def _with_other_type(request: SizingRequest) -> tuple[CacheType, int] | None:

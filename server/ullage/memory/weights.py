@@ -48,6 +48,16 @@ BITS_PER_WEIGHT: Mapping[str, float] = {
 """Whole files of an 8B model, embeddings and scales included; smaller models take a little more a weight."""
 
 
+FILE_TYPES: Mapping[int, str] = {
+    **dict(enumerate(("F32", "F16", "Q4_0", "Q4_1"))),
+    **dict(enumerate(("Q8_0", "Q5_0", "Q5_1", "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M"), start=7)),
+    **dict(enumerate(("Q5_K_S", "Q5_K_M", "Q6_K", "IQ2_XXS", "IQ2_XS", "Q2_K_S", "IQ3_XS", "IQ3_XXS"), start=16)),
+    **dict(enumerate(("IQ1_S", "IQ4_NL", "IQ3_S", "IQ3_M", "IQ2_S", "IQ2_M", "IQ4_XS", "IQ1_M", "BF16"), start=24)),
+    38: "MXFP4",
+}
+"""The names of ``general.file_type`` in GGUF headers: llama.cpp's ``llama_ftype``."""
+
+
 @frozen
 class Weights:
     bytes: int

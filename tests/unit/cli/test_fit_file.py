@@ -18,6 +18,7 @@ from ullage.errors import InvalidArgument
 from ullage.memory.architecture import architecture_of
 from ullage.memory.compute_buffer import upper_bound
 from ullage.memory.kv_cache import CacheLayout
+from ullage.memory.readings import DeviceReading
 from ullage.tokens.gguf import GgufError
 from ullage.tokens.model_file import ModelFile, read_model_file
 
@@ -125,6 +126,21 @@ async def test_the_best_fills_what_the_buffer_leaves() -> None:
     assert (each.best % 256, each.limited_by) == (0, "memory")
 
 
+async def test_several_cards_each_hold_their_part_and_a_buffer() -> None:
+    """Of 30 layers the first card gets 16; what fits both cards as one is too much for it."""
+    reserve, free = 10_000_000, needed(5_000)
+    room = Room(2 * free, reserve, devices=tuple(DeviceReading("card", free, 0, free) for _ in range(2)))
+    [each] = (await fit_of_file(Estimating(), file(2**20), ["f16"], room)).types
+    share = 16 / 30
+
+    def on_the_first(tokens: int) -> float:
+        compute = needed(tokens) - WEIGHTS - KV_PER_TOKEN * tokens - 500
+        return (WEIGHTS + KV_PER_TOKEN * tokens + 500) * share + compute + reserve
+
+    assert each.best is not None
+    assert on_the_first(each.best) <= free < on_the_first(each.best + 256)
+
+
 async def test_a_cache_type_that_no_engine_would_load_leaves_the_others() -> None:
     odd = READ | {"llama.embedding_length": 9 * 80}
     fit = await fit_of_file(Estimating(), evolve(file(), metadata=odd), ["f16", "q8_0"], Room(10**9, 0))
@@ -138,6 +154,15 @@ async def test_metadata_that_make_no_sense_are_refused_by_their_key() -> None:
     hostile = evolve(file(), metadata=READ | {"llama.block_count": 0})
     with pytest.raises(InvalidArgument, match=r"llama\.block_count"):
         await fit_of_file(Estimating(), hostile, ["f16"], Room(10**9, 0))
+
+
+async def test_an_unknown_architecture_is_said_to_be_computed_by_the_general_formula() -> None:
+    unknown = {key.replace("llama", "banana"): value for key, value in READ.items()}
+    metadata = unknown | {"general.architecture": "banana"}
+    told = (await fit_of_file(Estimating(), evolve(file(), metadata=metadata), ["f16"], Room(10**9, 0))).types
+    assert "banana is not known here: the figures are by the general formula." in told[0].explanation
+    known = (await fit_of_file(Estimating(), file(), ["f16"], Room(10**9, 0))).types
+    assert "general formula" not in known[0].explanation
 
 
 async def test_what_fits_whole_is_limited_by_the_model() -> None:

@@ -162,6 +162,12 @@ def test_rows_that_are_absurd_in_product_only_are_refused(name: str) -> None:
     assert refused.value.path == f'metadata["llama.attention.{name}"]'
 
 
+@pytest.mark.parametrize(("file_type", "name"), [(None, None), (0, "F32"), (15, "Q4_K_M"), (999, None)])
+def test_the_type_of_the_weights_is_read_where_it_is_told(file_type: int | None, name: str | None) -> None:
+    told = {} if file_type is None else {"general.file_type": file_type}
+    assert architecture_of(plain() | told).quantisation == name
+
+
 @pytest.mark.parametrize(("name", "is_known"), [("llama", True), ("banana", False)])
 def test_an_architecture_of_an_unknown_name_is_assumed_to_be_plain(name: str, is_known: bool) -> None:
     keys = {key.replace("llama", name): value for key, value in plain().items()}

@@ -11,12 +11,22 @@ from ullage.memory.guard import (
     can_allocate,
     memory_gauge,
     safe_limit,
+    tightest,
     tokens_that_fit,
     window_gauge,
 )
 
 MIB = 2**20
 MEMORY = CacheMemory(free_bytes=1512 * MIB, held_bytes=0, buffer_bytes=512 * MIB, bytes_per_token=MIB)
+
+
+def test_of_several_memories_the_one_with_room_for_the_fewest_tokens_counts() -> None:
+    """Half of the cache lies in each; what can't be told limits nothing."""
+    roomy, tight = (attrs.evolve(MEMORY, free_bytes=size * MIB, bytes_per_token=MIB // 2) for size in (1512, 1012))
+    unknown = attrs.evolve(MEMORY, free_bytes=None)
+    assert tightest([roomy, unknown, tight]) == tight
+    assert tightest([unknown]) == unknown
+    assert tightest([]) is None
 
 
 def test_the_safe_limit_is_the_tighter_of_window_and_memory() -> None:

@@ -71,6 +71,9 @@ def test_the_explanation_names_the_figures_and_what_another_type_would_give() ->
         ({"architecture": None}, 16_384, "target"),
         ({"target": 0, "maximum": 1000}, 768, "maximum"),
         ({"target": 0, "minimum": 1, "maximum": 255}, 255, "maximum"),
+        ({"target": 0, "minimum": 1, "maximum": 2, "model_limit": 3}, 2, "maximum"),
+        ({"target": 0, "minimum": 1, "maximum": 3, "model_limit": 2}, 2, "model"),
+        ({"target": 0, "minimum": 1, "maximum": 300, "provider_limit": 299}, 256, "provider"),
         ({"target": 9000, "auto": False, "maximum": 8999}, 8960, "maximum"),
         ({"target": 0, "minimum": 1000, "maximum": 1010}, 1000, "minimum"),
         ({"target": 100, "maximum": 1024}, 1024, "maximum"),
@@ -123,6 +126,34 @@ def test_unknown_weights_are_said_and_not_taken_for_none() -> None:
     assert report.weights_bytes is None
     assert "128 KB a token with f16, weights unknown" in report.explanation
     assert "unknown" not in size(request()).explanation
+
+
+def test_an_estimate_of_the_weights_is_said_to_be_one_while_they_are_still_to_be_loaded() -> None:
+    note = "weights estimated from the number of parameters"
+    resting, loaded = Memory(2560 * MIB, weights_bytes=MIB), Memory(2560 * MIB, weights_bytes=0)
+    assert note in size(request(memories=(resting,), weights_estimated=True)).explanation
+    assert note not in size(request(memories=(loaded,), weights_estimated=True)).explanation
+    assert note not in size(request(memories=(resting,))).explanation
+
+
+def test_an_unknown_architecture_is_said_to_be_computed_by_the_general_formula() -> None:
+    unknown = attrs.evolve(PLAIN, name="banana", is_known=False)
+    report = size(request(target=0, architecture=unknown))
+    assert report.explanation == (
+        "limited by memory: 2.5 of 8.0 GB free, 128 KB a token with f16, by the general formula, as the architecture"
+        " banana is not known here; q8_0 would give 30,720"
+    )
+
+
+@pytest.mark.parametrize(("unified", "streams"), [(False, 4), (True, 1)])
+def test_the_size_is_that_of_every_slot(unified: bool, streams: int) -> None:
+    layout = CacheLayout(1, slots=4, unified=unified)
+    report = size(request(target=0, minimum=256, layout=layout))
+    assert (report.tokens, report.bytes_per_token) == (16_384 // streams, A_TOKEN * streams)
+
+
+def test_a_context_that_no_engine_could_count_for_every_slot_does_not_fit() -> None:
+    assert shortfall(request(layout=CacheLayout(1, slots=4)), 2**30) > 0
 
 
 def test_fewer_rows_of_logits_leave_more_for_the_context() -> None:
