@@ -30,12 +30,14 @@ check: $(STAMP)  ## what must hold before a commit: format, lint, types, layers,
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m ullage.lsp.document --check PROTOCOL.md
+	$(BIN)/python -m ullage.settings_schema --check server/ullage/settings.schema.json
 	$(BIN)/pytest -q tests/unit tests/properties
 
 format: $(STAMP)  ## format the code and write the generated files anew
 	$(BIN)/ruff check --fix --quiet --exit-zero
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m ullage.lsp.document PROTOCOL.md
+	$(BIN)/python -m ullage.settings_schema server/ullage/settings.schema.json
 
 bench: $(STAMP)  ## the measurements, as ratios against a floor measured in the same run
 	$(BIN)/pytest -q -s -m bench tests/benchmarks

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import attrs
 from attrs import frozen
 
+from ullage.conversation.masking import is_maskable, placeholder
 from ullage.conversation.messages import Message
 from ullage.conversation.turns import turns_of, without_oldest_turns
 
@@ -32,7 +33,7 @@ def reductions(messages: Sequence[Message]) -> list[Reduction]:
     mildest that fits."""
     turns = turns_of(messages)
     newest = turns[-1].start if turns else 0
-    maskable = [position for position, m in enumerate(messages[:newest]) if _is_maskable(m)]
+    maskable = [position for position, m in enumerate(messages[:newest]) if is_maskable(m)]
     steps = [Reduction(masked=count) for count in range(len(maskable) + 1)]
     steps += [
         Reduction(sum(position >= turn.end for position in maskable), dropped)
@@ -53,7 +54,7 @@ def reduce(messages: Sequence[Message], reduction: Reduction) -> tuple[Message, 
     masked = 0
     result: list[Message] = []
     for position, message in enumerate(kept):
-        if position < newest and masked < reduction.masked and _is_maskable(message):
+        if position < newest and masked < reduction.masked and is_maskable(message):
             masked += 1
             result.append(attrs.evolve(message, content=placeholder(message)))
         elif message.role == "tool" and position >= newest and reduction.longest_result is not None:
@@ -61,16 +62,6 @@ def reduce(messages: Sequence[Message], reduction: Reduction) -> tuple[Message, 
         else:
             result.append(message)
     return tuple(result)
-
-
-def _is_maskable(message: Message) -> bool:
-    """Whether a placeholder in a tool result's place would take less room."""
-    return message.role == "tool" and len(placeholder(message)) < len(message.content)
-
-
-def placeholder(message: Message) -> str:
-    """What stands for a masked tool result."""
-    return f"[The result of {message.name or 'a tool'} was left out to make room: {len(message.content):,} characters]"
 
 
 def shorten(text: str, longest: int) -> str:

@@ -25,6 +25,7 @@ OperationKind = Literal[
     "import",
     "forget",
     "resize",
+    "snapshot",
 ]
 Origin = Literal["client", "server", "guard"]
 
@@ -49,13 +50,15 @@ class WindowChange:
     """What an operation did to the window: the ids that left it and those that came, and the order before it.
 
     ``before`` is kept only where messages left, since only then an undo needs to know where they stood.
-    ``carried_before`` are the pins that were carried in the system message before the change; None: unchanged.
+    ``carried_before`` are the pins that were carried in the system message before the change, ``masked_before`` the
+    tool results that a placeholder stood for; None: unchanged.
     """
 
     removed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     carried_before: tuple[str, ...] | None = None
+    masked_before: tuple[str, ...] | None = None
 
 
 def change_between(before: Sequence[str], after: Sequence[str]) -> WindowChange:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import attrs
 from attrs import frozen
 
+from ullage.conversation.masking import with_placeholders
 from ullage.conversation.messages import Message, SentMessage, ToolCall
 
 NO_RESULT = "No result was recorded."
@@ -39,20 +40,23 @@ class SentGroup:
 
 @frozen
 class Conversation:
-    """What there is to send: the window in order, the context's own system prompt, and the carried pins."""
+    """What there is to send: the window in order, the context's own system prompt, the carried pins, and the tool
+    results that a placeholder stands for."""
 
     messages: Sequence[Message]
     system_prompt: str | None = None
     carried: Collection[str] = frozenset()
+    masked: Collection[str] = frozenset()
 
 
 def compose(conversation: Conversation, dialect: Dialect) -> tuple[SentGroup, ...]:
     """The whole form. Deterministic: the same window gives the same bytes, so that the server's cache can be used."""
-    spoken = [m for m in conversation.messages if not _leads(m, conversation.carried)]
+    shown = with_placeholders(conversation.messages, conversation.masked)
+    spoken = [m for m in shown if not _leads(m, conversation.carried)]
     groups = _merge(_with_paired_tools(spoken, dialect))
     if groups and groups[0].message.role != "user":
         groups.insert(0, SentGroup((), SentMessage("user", ASSISTANT_BEGAN)))
-    leading = _leading(conversation, dialect)
+    leading = _leading(attrs.evolve(conversation, messages=shown), dialect)
     if leading is not None:
         _put_leading(groups, leading, accepts_system=dialect.accepts_system)
     return tuple(groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from attrs import frozen
 
@@ -39,6 +40,21 @@ def turns_of(messages: Sequence[Message]) -> list[Turn]:
     return [Turn(start, end) for start, end in zip(starts, ends, strict=True)]
 
 
+def rounds_of(messages: Sequence[Message], turn: Turn) -> list[Turn]:
+    """A turn cut before each of the assistant's messages, but never between a tool call and its result: the rounds of a
+    tool loop. What the person said before the first of them belongs to none."""
+    inside = messages[turn.start : turn.end]
+    open_until = _last_result_of_calls(inside)
+    starts: list[int] = []
+    bound = -1
+    for place, message in enumerate(inside):
+        begins = message.role == "assistant" and place > bound
+        if begins or (not starts and message.role == "tool"):
+            starts.append(turn.start + place)
+        bound = max(bound, open_until.get(place, -1))
+    return [Turn(start, end) for start, end in pairwise([*starts, turn.end])]
+
+
 def _last_result_of_calls(messages: Sequence[Message]) -> dict[int, int]:
     """For each position with tool calls that are answered, the position of the last result."""
     caller: dict[str, int] = {}
@@ -64,9 +80,14 @@ def stays_always(message: Message, pinned: Collection[str]) -> bool:
     return message.role == "system" or message.summary_of is not None or message.id in pinned
 
 
+def is_spoken(message: Message, carried: Collection[str]) -> bool:
+    """Whether a message is sent in its own place and not inside the leading system message."""
+    return message.role != "system" and message.summary_of is None and message.id not in carried
+
+
 def is_pending(messages: Sequence[Message], carried: Collection[str] = ()) -> bool:
     """Whether the window ends with something that waits for an answer: a question, or the results of all calls."""
-    spoken = [m for m in messages if m.role != "system" and m.summary_of is None and m.id not in carried]
+    spoken = [m for m in messages if is_spoken(m, carried)]
     return bool(spoken) and spoken[-1].role in ("user", "tool") and not open_calls(spoken)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from support.conversations import message
-from ullage.conversation.fitting import Reduction, placeholder, reduce, reductions, shorten
+from ullage.conversation.fitting import Reduction, reduce, reductions, shorten
+from ullage.conversation.masking import placeholder
 from ullage.conversation.messages import ToolCall
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.conversations import message, talk
+from ullage.conversation.masking import placeholder
 from ullage.conversation.messages import Message, ToolCall
 from ullage.conversation.sending import (
     ASSISTANT_BEGAN,
@@ -134,3 +135,29 @@ def test_a_tail_is_carried_on_without_the_whole() -> None:
     extended = extend(tail, message(3, "user", "And?"), PLAIN)
     assert extended is not None
     assert (extended.groups[-1].message.content, extended.count) == ("user 2\n\nAnd?", 3)
+
+
+def test_a_masked_result_is_sent_as_its_placeholder() -> None:
+    call = message(1, "assistant", "", tool_calls=(ToolCall("c", "look", "{}"),))
+    result = message(2, "tool", "x" * 1000, tool_call_id="c", name="look")
+    groups = compose(Conversation([message(0, "user"), call, result], masked={result.id}), PLAIN)
+    assert groups[2].message.content == placeholder(result)
+    assert (groups[2].ids, groups[2].message.tool_call_id) == ((result.id,), "c")
+
+
+def test_a_masked_result_without_a_call_is_told_as_its_placeholder() -> None:
+    orphan = message(1, "tool", "x" * 1000, tool_call_id="c", name="look")
+    assert form([message(0, "user", "Look."), orphan], masked={orphan.id}) == [
+        ("user", f"Look.\n\nResult of look:\n{placeholder(orphan)}")
+    ]
+
+
+def test_a_masked_result_that_is_carried_is_told_as_its_placeholder() -> None:
+    pin = message(1, "tool", "x" * 1000, tool_call_id="c", name="look")
+    leading = form([pin, message(2, "user")], carried={pin.id}, masked={pin.id})[0][1]
+    assert leading.endswith(f"[tool] {placeholder(pin)}")
+
+
+def test_only_tool_results_are_masked() -> None:
+    [question] = talk("user")
+    assert form([question], masked={question.id}) == [("user", "user 0")]

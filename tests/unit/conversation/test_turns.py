@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from support.conversations import message, talk
 from ullage.conversation.messages import Message, ToolCall
-from ullage.conversation.turns import call_partners, is_pending, open_calls, turns_of, without_oldest_turns
+from ullage.conversation.turns import (
+    Turn,
+    call_partners,
+    is_pending,
+    is_spoken,
+    open_calls,
+    rounds_of,
+    turns_of,
+    without_oldest_turns,
+)
 
 
 def calling(number: int, *ids: str) -> Message:
@@ -82,3 +91,37 @@ def test_a_call_id_that_recurs_belongs_to_the_nearest_call() -> None:
     first = [calling(1, "0"), message(2, "tool", tool_call_id="0")]
     second = [calling(3, "0"), message(4, "tool", tool_call_id="0")]
     assert call_partners([*first, *second], second[1]) == tuple(m.id for m in second)
+
+
+def test_a_turn_is_cut_before_each_of_the_assistants_messages() -> None:
+    messages = [
+        message(0, "user"),
+        calling(1, "a", "b"),
+        message(2, "tool", tool_call_id="a"),
+        message(3, "tool", tool_call_id="b"),
+        calling(4, "a"),
+        message(5, "tool", tool_call_id="a"),
+        message(6, "assistant"),
+    ]
+    assert rounds_of(messages, Turn(0, 7)) == [Turn(1, 4), Turn(4, 6), Turn(6, 7)]
+
+
+def test_a_late_result_keeps_its_call_in_the_round() -> None:
+    messages = [message(0, "user"), calling(1, "a"), message(2, "assistant"), message(3, "tool", tool_call_id="a")]
+    assert rounds_of([*messages, message(4, "assistant")], Turn(0, 5)) == [Turn(1, 4), Turn(4, 5)]
+
+
+def test_a_result_of_nobodys_call_begins_a_round_only_where_none_is() -> None:
+    orphan = message(1, "tool", tool_call_id="gone")
+    assert rounds_of([message(0, "user"), orphan, message(2, "assistant")], Turn(0, 3)) == [Turn(1, 2), Turn(2, 3)]
+    assert rounds_of([message(0, "user"), message(1, "assistant"), orphan], Turn(0, 3)) == [Turn(1, 3)]
+
+
+def test_a_question_alone_has_no_rounds() -> None:
+    assert rounds_of(talk("user", "user"), Turn(0, 2)) == []
+
+
+def test_what_the_leading_system_message_tells_is_not_spoken() -> None:
+    [prompt, pin, words] = talk("system", "user", "user")
+    assert [is_spoken(m, {pin.id}) for m in (prompt, pin, words)] == [False, False, True]
+    assert not is_spoken(message(3, "user", summary_of=("x",)), ())
