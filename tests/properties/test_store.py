@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from itertools import count
 from typing import Any
 
-from attrs import Factory, define, evolve
+from attrs import Factory, asdict, define, evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from support.store_values import appending, message, new_id, operation, record, undoing, windowing
 from ullage.conversation.messages import Message, ToolCall
-from ullage.conversation.operations import UNDONE_BY_DEFAULT, WindowChange
+from ullage.conversation.operations import UNDONE_BY_DEFAULT, WindowChange, undo_change
 from ullage.store.folder import open_folder
 from ullage.store.opening import open_store
 from ullage.store.records import Commit, ContextRecord, LoggedOperation, StoredWindow
@@ -21,6 +22,8 @@ from ullage.store.records import Commit, ContextRecord, LoggedOperation, StoredW
 # What SQLite could trip over: zero bytes, the seal's separator, characters outside the basic plane.
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\0\x1f🙂\n"), max_size=20)
 maybe = st.none() | texts
+vocabulary = st.sampled_from(["fox", "hound", "nest"])
+sentences = st.lists(vocabulary | texts, max_size=4).map(" ".join)
 calls = st.lists(st.builds(ToolCall, texts, texts, texts), max_size=2).map(tuple)
 
 
@@ -28,7 +31,7 @@ calls = st.lists(st.builds(ToolCall, texts, texts, texts), max_size=2).map(tuple
 def messages(draw: Any) -> Message:
     role = draw(st.sampled_from(["system", "user", "assistant", "tool"]))
     at = draw(st.integers(-(2**63), 2**63 - 1))
-    said = message(draw(texts), role=role, created_at=at, name=draw(maybe), tool_calls=draw(calls))
+    said = message(draw(texts | sentences), role=role, created_at=at, name=draw(maybe), tool_calls=draw(calls))
     summary_of = draw(st.none() | st.lists(st.builds(new_id), max_size=3).map(tuple))
     return evolve(said, tool_call_id=draw(maybe), reasoning=draw(maybe), summary_of=summary_of)
 
@@ -43,6 +46,14 @@ class Model:
     window: list[str] = Factory(list)
     pinned: set[str] = Factory(set)
     carried: frozenset[str] = frozenset()
+    masked: frozenset[str] = frozenset()
+
+    def forget(self, ids: Collection[str]) -> None:
+        self.history = [each for each in self.history if each.id not in ids]
+        self.window = [each for each in self.window if each not in ids]
+        self.pinned -= set(ids)
+        self.carried -= set(ids)
+        self.masked -= set(ids)
 
     def message(self, id_: str) -> Message:
         return next(each for each in self.history if each.id == id_)
@@ -52,9 +63,24 @@ class Model:
 class Logged:
     commit: Commit
 
+    def forget(self, ids: Collection[str]) -> None:
+        change = self.commit.change
+        if change is not None:
+            kept = {name: without(value, ids) for name, value in asdict(change).items()}
+            self.commit = evolve(self.commit, change=WindowChange(**kept))
+
     def undone(self, log: list[Logged]) -> bool:
         undos = [other for other in log if other.commit.undoes == self.commit.operation.id]
         return any(not undo.undone(log) for undo in undos)
+
+
+def without(value: tuple[str, ...] | None, ids: Collection[str]) -> tuple[str, ...] | None:
+    return None if value is None else tuple(each for each in value if each not in ids)
+
+
+def words_of(content: str) -> list[str]:
+    """As far as the vocabulary goes that searches are made with."""
+    return "".join(each.lower() if each.isalnum() else " " for each in content).split()
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -96,11 +122,15 @@ class StoreMachine(RuleBasedStateMachine):
         window = data.draw(st.lists(st.sampled_from(candidates), unique=True)) if candidates else []
         change = WindowChange(tuple(model.window), tuple(window), tuple(model.window))
         carried = self.some_of(data, model) if data.draw(st.booleans()) else None
+        masked = self.some_of(data, model) if data.draw(st.booleans()) else None
+        change = evolve(change, masked_before=None if masked is None else tuple(model.masked))
         kind = data.draw(st.sampled_from(["clear", "compress", "restore"]))
         model.history += new
-        self.commit(model, windowing(model.record.id, window, kind, messages=new, change=change, carried=carried))
+        marks = {"carried": carried, "masked": masked}
+        self.commit(model, windowing(model.record.id, window, kind, messages=new, change=change, **marks))
         model.window = window
         model.carried = model.carried if carried is None else carried
+        model.masked = model.masked if masked is None else masked
 
     @rule(data=st.data())
     def bring_back(self, data: st.DataObject) -> None:
@@ -129,6 +159,64 @@ class StoreMachine(RuleBasedStateMachine):
         changed = evolve(model.record, name=f"{name} {next(self.names)}", model=name, dormant=dormant)
         self.commit(model, Commit(operation(model.record.id, "update"), record=changed))
         model.record = changed
+
+    @rule(data=st.data())
+    def summarise(self, data: st.DataObject) -> None:
+        model = self.chosen(data)
+        summary = message("In short", summary_of=tuple(sorted(self.some_of(data, model))))
+        self.commit(model, appending(model.record.id, summary))
+        model.history.append(summary)
+        model.window.append(summary.id)
+
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        model = self.chosen(data)
+        if not model.history:
+            return
+        erased, before = {data.draw(st.sampled_from(model.history)).id}, 0
+        chosen = next(iter(erased))
+        while len(erased) > before:
+            before = len(erased)
+            erased |= {each.id for each in model.history if erased & set(each.summary_of or ())}
+        done = operation(model.record.id, "forget")
+        assert self.store.forget(model.record.id, chosen, done) == erased
+        model.revision += 1
+        model.forget(erased)
+        for each in self.log:
+            each.forget(erased)
+        self.log.append(Logged(Commit(done)))
+
+    @rule(data=st.data(), words=st.lists(vocabulary, min_size=1, max_size=2), everywhere=st.booleans())
+    def search(self, data: st.DataObject, words: list[str], everywhere: bool) -> None:
+        asked = sorted(self.models) if everywhere else [self.chosen(data).record.id]
+        found = self.store.search(" ".join(words), None if everywhere else asked, 1000)
+        expected = {
+            (id_, each.id)
+            for id_ in asked
+            for each in self.models[id_].history
+            if set(words) <= set(words_of(each.content))
+        }
+        assert {(each.context_id, each.message.id) for each in found} == expected
+        assert len(found) == len(expected)
+        assert all(self.models[each.context_id].message(each.message.id) == each.message for each in found)
+
+    @rule(data=st.data())
+    def undo_for_real(self, data: st.DataObject) -> None:
+        """What is forgotten is brought back by no undo, and stands in none's way."""
+        model = self.chosen(data)
+        target = self.store.latest_undoable(model.record.id, UNDONE_BY_DEFAULT)
+        if target is None or target.change is None:
+            return
+        removed = self.store.messages_by_id(model.record.id, target.change.removed)
+        known = {each.id for each in removed} | set(model.window)
+        window = undo_change(model.window, target.change)
+        assert set(window) <= known
+        masked = target.change.masked_before
+        marks = {"masked": None if masked is None else frozenset(masked)}
+        commit = windowing(model.record.id, window, "undo", undoes=target.operation.id, **marks)
+        self.commit(model, commit)
+        model.window = list(window)
+        model.masked = model.masked if masked is None else frozenset(masked)
 
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
@@ -173,7 +261,7 @@ class StoreMachine(RuleBasedStateMachine):
     def windows_are_the_models(self) -> None:
         for id_, model in self.models.items():
             window = tuple(model.message(each) for each in model.window)
-            expected = StoredWindow(model.revision, window, frozenset(model.pinned), model.carried)
+            expected = StoredWindow(model.revision, window, frozenset(model.pinned), model.carried, model.masked)
             assert self.store.window(id_) == expected
 
     @invariant()

@@ -66,6 +66,13 @@ def fill(store: Store) -> Truth:
             note(contexts[0].id)
             store.commit(undoing(contexts[0].id, clear.operation.id))
             note(contexts[0].id)
+            store.search("word", None, 1)
+        if turn == 15:
+            gone = store.history(contexts[1].id, None, 5)[0][0].id
+            store.forget(contexts[1].id, gone, operation(contexts[1].id, "forget"))
+            note(contexts[1].id)
+            # An older state would hold what is gone; the log that held it is gone, too.
+            states = {key: states[key] for key in ((id_, store.revision(id_) or 0) for id_, _ in list(states))}
     operations = {logged.operation.id: logged.operation for logged in store.operations(None, None, 1000)}
     return Truth(states, {made.id: state_of(store, made.id) for made in contexts}, operations)
 
@@ -146,6 +153,7 @@ def assert_true_or_refused(opened: Opened, truth: Truth, *, older_states_too: bo
         assert_same_or_refused((expected.history, False), None, store.history, context.id, None, 1_000_000)
         for said in expected.history:
             assert_same_or_refused(said, None, store.message, context.id, said.id)
+        assert_found_or_refused(store, context.id, expected.history)
     try:
         logged = store.operations(None, None, 1000)
     except StoreDamaged:
@@ -160,6 +168,16 @@ def assert_same_or_refused(expected: object, missing: object, read: Callable[...
     except StoreDamaged:
         return
     assert found in (expected, missing)
+
+
+def assert_found_or_refused(store: Store, context_id: str, history: tuple[Message, ...]) -> None:
+    """What a search hands out was said, and a damaged index hides nothing that can be read."""
+    try:
+        found = {each.message for each in store.search("word", [context_id], 1000)}
+        readable = {each for each in history if store.message(context_id, each.id) == each}
+    except StoreDamaged:
+        return
+    assert {each for each in readable if "word" in each.content} <= found <= set(history)
 
 
 SEEDS = [

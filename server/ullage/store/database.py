@@ -88,6 +88,9 @@ def errors_explained() -> Iterator[None]:
         raise  # a mistake of this program, not of the disk
     except sqlite3.Error as error:
         raise _explained(error) from error
+    except UnicodeDecodeError:
+        # SQLite's message quotes what it found damaged, and Python can't read the message.
+        raise StoreDamaged(_SENTENCES["damaged"]) from sqlite3.DatabaseError("unreadable")
     except UnicodeEncodeError:
         text = "The text holds half of a surrogate pair, which no file can keep. Send well-formed Unicode."
         # The original error carries the text itself.

@@ -6,8 +6,10 @@
     ├── store.db          0600, with -wal and -shm beside it while it is open
     ├── store.db.broken-* 0600, databases that were found damaged
     ├── store.lock        held while the database is opened, made, migrated or set aside
-    └── locks/            one file per context that is being written, and who writes it
-        └── takeovers/    requests to hand a context over
+    ├── locks/            one file per context that is being written, and who writes it
+    │   └── takeovers/    requests to hand a context over
+    └── snapshots/        made with the first snapshot
+        └── <context>/    one file per snapshot, and those that were found damaged
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ullage.conversation.ids import is_ulid
-from ullage.errors import InvalidArgument, UnknownContext
+from ullage.errors import InvalidArgument, UnknownContext, UnknownSnapshot
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -69,7 +71,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file so that a reader finds the old one or the new one. Not synced: for what a crash may lose."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, FILE_MODE)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, FILE_MODE)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
     draft.replace(path)
@@ -78,7 +80,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def read_small(path: Path, most: int) -> bytes | None:
     """The first ``most`` bytes of a plain file; None where there is none, or a link stands in its place."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, os.O_RDONLY | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
@@ -104,7 +106,11 @@ def _checked(context_id: str) -> str:
     return context_id
 
 
-_NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and links there need a privilege
+def unknown_snapshot() -> UnknownSnapshot:
+    return UnknownSnapshot("There is no snapshot with this id. List the snapshots to see those that there are.")
+
+
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and links there need a privilege
 
 
 @frozen
@@ -149,3 +155,16 @@ class StorageFolder:
 
     def takeover(self, context_id: str, pid: int) -> Path:
         return self.takeovers / f"{_checked(context_id)}.{pid}"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    def snapshots_of(self, context_id: str) -> Path:
+        return self.snapshots / _checked(context_id)
+
+    def snapshot(self, context_id: str, snapshot_id: str) -> Path:
+        """UnknownContext, UnknownSnapshot: only ULIDs become part of a path."""
+        if not is_ulid(snapshot_id):
+            raise unknown_snapshot()
+        return self.snapshots_of(context_id) / f"{snapshot_id}.json"

@@ -1,4 +1,5 @@
-"""The sets of messages that a context keeps beside its window: those pinned, and those carried in the system message.
+"""The sets of messages that a context keeps beside its window: those pinned, those carried in the system message,
+and the tool results that are masked by a placeholder.
 
 Each is a table of the same form, and a digest in the context's row shows whether the table is what was written.
 """
@@ -14,8 +15,8 @@ from attrs import evolve
 from ullage.store.messages import require_numbers
 from ullage.store.rows import ContextRow, damaged, digests_added, marks_digest
 
-Mark = Literal["pinned", "carried"]
-MARKS: tuple[Mark, ...] = ("pinned", "carried")
+Mark = Literal["pinned", "carried", "masked"]
+MARKS: tuple[Mark, ...] = ("pinned", "carried", "masked")
 
 
 def marked(connection: sqlite3.Connection, context: ContextRow, mark: Mark) -> frozenset[str]:
@@ -62,8 +63,15 @@ def _changed(connection: sqlite3.Connection, context: ContextRow, sql: str, ids:
 
 
 def _digest(context: ContextRow, mark: Mark) -> int:
-    return context.pinned_digest if mark == "pinned" else context.carried_digest
+    digests = {"pinned": context.pinned_digest, "carried": context.carried_digest, "masked": context.masked_digest}
+    return digests[mark]
 
 
 def _with_digest(context: ContextRow, mark: Mark, digest: int) -> ContextRow:
-    return evolve(context, pinned_digest=digest) if mark == "pinned" else evolve(context, carried_digest=digest)
+    match mark:
+        case "pinned":
+            return evolve(context, pinned_digest=digest)
+        case "carried":
+            return evolve(context, carried_digest=digest)
+        case "masked":
+            return evolve(context, masked_digest=digest)

@@ -14,6 +14,7 @@ from ullage.store.rows import (
     ContextRow,
     damaged,
     digests_added,
+    marks_digest,
     message_from_row,
     message_to_row,
     numbers_of,
@@ -26,6 +27,7 @@ _BY_ID = f"SELECT number, {MESSAGE_COLUMNS} FROM message WHERE id = ?"  # noqa: 
 _HISTORY = (
     f"SELECT number, {MESSAGE_COLUMNS} FROM message WHERE number >= ? AND number < ? ORDER BY number DESC LIMIT ?"  # noqa: S608  # joined from constants
 )
+_SUMMARIES = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE number >= ? AND number < ? AND summary_of IS NOT NULL"  # noqa: S608  # joined from constants
 _WINDOW = f"""SELECT window.position, window.message, {MESSAGE_COLUMNS} FROM window
     LEFT JOIN message ON message.number = window.message WHERE window.context = ? ORDER BY window.position"""  # noqa: S608  # joined from constants
 
@@ -61,6 +63,10 @@ def replace_window(connection: sqlite3.Connection, context: ContextRow, ids: Seq
     numbers = require_numbers(connection, context, ids)
     if len(set(numbers)) != len(numbers):
         raise ValueError("a message can stand in the window once only")
+    return _set_window(connection, context, numbers)
+
+
+def _set_window(connection: sqlite3.Connection, context: ContextRow, numbers: Sequence[int]) -> ContextRow:
     connection.execute("DELETE FROM window WHERE context = ?", (context.number,))
     return _append_to_window(connection, evolve(context, window_length=0, window_digest=0), numbers)
 
@@ -81,11 +87,15 @@ def _in_window(connection: sqlite3.Connection, context: ContextRow, number: int)
 def window(connection: sqlite3.Connection, context: ContextRow) -> tuple[Message, ...]:
     """In window order; StoreDamaged where it is not, to the last entry, what was committed."""
     rows = connection.execute(_WINDOW, (context.number,)).fetchall()
-    entries = [(position, number) for position, number, *_ in rows]
-    whole = len(rows) == context.window_length and window_digest(entries) == context.window_digest
-    if not whole or any(row[2] is None for row in rows):
+    _check_window(context, [(position, number) for position, number, *_ in rows])
+    if any(row[2] is None for row in rows):
         raise damaged()
     return tuple(message_from_row(row[2:]) for row in rows)
+
+
+def _check_window(context: ContextRow, entries: Sequence[tuple[int, int]]) -> None:
+    if len(entries) != context.window_length or window_digest(entries) != context.window_digest:
+        raise damaged()
 
 
 def lookup(connection: sqlite3.Connection, context: ContextRow, message_id: str) -> Message | None:
@@ -108,19 +118,56 @@ def history(
     connection: sqlite3.Connection, context: ContextRow, before: str | None, limit: int
 ) -> tuple[tuple[Message, ...], bool]:
     """The newest ``limit`` messages before ``before``, ascending, and whether there are older ones. Everything ever
-    said has its place, without gaps: StoreDamaged where one is missing."""
-    numbers = numbers_of(context.number)
+    said has its place, without gaps but for what was forgotten: StoreDamaged where a message is missing."""
+    numbers, gone = numbers_of(context.number), _forgotten(connection, context)
     end = numbers[context.said] if before is None else require_numbers(connection, context, [before])[0]
     rows = connection.execute(_HISTORY, (numbers.start, end, limit)).fetchall()[::-1]
-    first = max(end - limit, numbers.start)
-    if [row[0] for row in rows] != list(range(first, end)):
+    first = rows[0][0] if len(rows) == limit else numbers.start
+    missing = (end - first) - len(rows)
+    if missing != sum(first <= number < end for number in gone) or any(row[0] in gone for row in rows):
         raise damaged()
-    return tuple(message_from_row(row[1:]) for row in rows), first > numbers.start
+    older = (first - numbers.start) > sum(number < first for number in gone)
+    return tuple(message_from_row(row[1:]) for row in rows), older
+
+
+def summaries(connection: sqlite3.Connection, context: ContextRow) -> list[Message]:
+    """Every summary ever made in this context."""
+    numbers = numbers_of(context.number)
+    rows = connection.execute(_SUMMARIES, (numbers.start, numbers.stop))
+    return [message_from_row(row) for row in rows]
+
+
+def forget(connection: sqlite3.Connection, context: ContextRow, ids: Collection[str]) -> ContextRow:
+    """Erase messages, from the window too. Their places in the history are noted, so that these gaps are known for
+    no damage; no number is given twice. UnknownMessage."""
+    numbers = require_numbers(connection, context, ids)
+    context = _take_out_of_window(connection, context, numbers)
+    for number in numbers:
+        connection.execute("INSERT INTO forgotten (context, message) VALUES (?, ?)", (context.number, number))
+        connection.execute("DELETE FROM message WHERE number = ?", (number,))
+    return evolve(context, forgotten_digest=digests_added(context.forgotten_digest, marks_digest(numbers)))
+
+
+def _take_out_of_window(connection: sqlite3.Connection, context: ContextRow, numbers: Collection[int]) -> ContextRow:
+    sql = "SELECT position, message FROM window WHERE context = ? ORDER BY position"
+    entries = connection.execute(sql, (context.number,)).fetchall()
+    _check_window(context, entries)
+    kept = [number for _, number in entries if number not in numbers]
+    return context if len(kept) == len(entries) else _set_window(connection, context, kept)
+
+
+def _forgotten(connection: sqlite3.Connection, context: ContextRow) -> frozenset[int]:
+    rows = connection.execute("SELECT message FROM forgotten WHERE context = ?", (context.number,))
+    numbers = frozenset(number for (number,) in rows)
+    if marks_digest(numbers) != context.forgotten_digest:
+        raise damaged()
+    return numbers
 
 
 def erase(connection: sqlite3.Connection, context: int) -> None:
     numbers = numbers_of(context)
     connection.execute("DELETE FROM window WHERE context = ?", (context,))
+    connection.execute("DELETE FROM forgotten WHERE context = ?", (context,))
     connection.execute("DELETE FROM message WHERE number >= ? AND number < ?", (numbers.start, numbers.stop))
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
+from ullage.store import fulltext
 from ullage.store.database import APPLICATION_ID, transaction
+from ullage.store.rows import is_whole, seal
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -95,7 +97,48 @@ _FIRST_FORM = (
     "CREATE TABLE factor (key TEXT PRIMARY KEY, value REAL NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (first_form,)
+FIRST_CONTEXT_COLUMNS = (
+    "number, id, name, workspace_uri, created_at, last_used_at, mode, provider, model, system_prompt, dormant, "
+    "revision, said, window_length, window_digest, pinned_digest, carried_digest, seal"
+)
+"""What a context's seal was computed over in the first form, and the seal."""
+
+
+def masked_and_forgotten(connection: sqlite3.Connection) -> None:
+    """Two more sets of messages: masked tool results, and the places of messages that were erased for good. The seal of
+    the search index, which is made at the first search (see fulltext.py).
+
+    A context's row has a digest of each, and its seal covers them. It has another name, so that a process of the older
+    version that has the store open can't go on to write seals that cover less: it asks for an update. A row that was
+    damaged before gets a seal that can't match.
+    """
+    rows = connection.execute(f"SELECT {FIRST_CONTEXT_COLUMNS} FROM context").fetchall()  # noqa: S608  # a constant
+    for statement in _MASKED_AND_FORGOTTEN:
+        connection.execute(statement)
+    for row in rows:
+        checksum = seal((*row[:-1], 0, 0))
+        values = (checksum if is_whole(row) else checksum ^ 1, row[0])
+        connection.execute("UPDATE context SET checksum = ? WHERE number = ?", values)
+
+
+_MASKED_AND_FORGOTTEN = (
+    "ALTER TABLE context RENAME COLUMN seal TO checksum",
+    "ALTER TABLE context ADD COLUMN masked_digest INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE context ADD COLUMN forgotten_digest INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE masked (
+        context INTEGER NOT NULL REFERENCES context (number),
+        message INTEGER NOT NULL,
+        PRIMARY KEY (context, message)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE forgotten (
+        context INTEGER NOT NULL REFERENCES context (number),
+        message INTEGER NOT NULL,
+        PRIMARY KEY (context, message)
+    ) WITHOUT ROWID""",
+    "CREATE TABLE index_seal (seal INTEGER NOT NULL)",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (first_form, masked_and_forgotten)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -116,9 +159,9 @@ def version(connection: sqlite3.Connection) -> int:
 
 
 def schema(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
-    """Tables and indices as SQLite keeps them, but for white space."""
+    """Tables and indices as SQLite keeps them, but for white space and the search index."""
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name")
-    return [tuple(" ".join(str(value).split()) for value in row) for row in rows]
+    return fulltext.without_index([tuple(" ".join(str(value).split()) for value in row) for row in rows])
 
 
 def schema_at(steps: int, migrations: Sequence[Migration] = MIGRATIONS) -> list[tuple[str, ...]]:

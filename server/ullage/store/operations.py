@@ -16,6 +16,7 @@ from ullage.store.rows import (
     OperationRow,
     damaged,
     operation_from_row,
+    operation_row_without,
     operation_to_row,
 )
 
@@ -97,10 +98,13 @@ def latest_undoable(
 
 
 def taken_back(connection: sqlite3.Connection, context: ContextRow) -> frozenset[str]:
-    """The ids that undone operations had added to the window without taking anything out of it."""
+    """The ids that undone operations had added to the window without taking anything out of it. (Where everything
+    that was taken out is forgotten, the order before it still tells that something was.)"""
     rows = connection.execute(f"{_SELECT} WHERE context = ? AND undone AND change IS NOT NULL", (context.number,))
     changes = [operation_from_row(context.record.id, row).logged.change for row in rows]
-    return frozenset(id_ for change in changes if change and not change.removed for id_ in change.added)
+    return frozenset(
+        id_ for change in changes if change and not (change.removed or change.before) for id_ in change.added
+    )
 
 
 def page(
@@ -124,6 +128,16 @@ def _number_of(connection: sqlite3.Connection, operation_id: str) -> int:
     if row is None:
         raise InvalidArgument("There is no such operation. Ask for the history from its end.", "before")
     return int(row[0])
+
+
+def forget(connection: sqlite3.Connection, message_ids: Collection[str]) -> None:
+    """Take messages' ids out of the whole log, wherever they stand: an undo brings back what is left."""
+    for id_ in message_ids:
+        rows = connection.execute(f"{_SELECT} WHERE instr(detail, ?) OR instr(change, ?)", (id_, id_)).fetchall()
+        for row in rows:
+            number, *_, detail, change, _, _, seal = operation_row_without(row, id_)
+            sql = "UPDATE operation SET detail = ?, change = ?, seal = ? WHERE number = ?"
+            connection.execute(sql, (detail, change, seal, number))
 
 
 def erase(connection: sqlite3.Connection, context: int) -> None:

@@ -29,12 +29,13 @@ class ContextRecord:
 class StoredWindow:
     """A context's window as it was committed last. ``revision`` rises with every commit to the context, by whichever
     process; ``messages`` are in window order. ``carried`` are the pinned messages whose turns left the window: they are
-    sent inside the leading system message."""
+    sent inside the leading system message. ``masked`` are the tool results that a placeholder stands for."""
 
     revision: int
     messages: tuple[Message, ...]
     pinned: frozenset[str]
     carried: frozenset[str]
+    masked: frozenset[str] = frozenset()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -46,8 +47,9 @@ class Commit:
     """One operation and the change that it stands for: both become durable together, or neither.
 
     ``messages`` are new. ``appended`` go to the window's end; ``window`` replaces the whole list (at most one of the
-    two is set). ``carried``, where set, replaces the set of carried pins. ``change`` is kept beside the operation for
-    undo. ``record`` replaces the context's row. ``undoes`` names the operation that this one takes back.
+    two is set). ``carried`` and ``masked``, where set, replace the sets of carried pins and masked tool results.
+    ``change`` is kept beside the operation for undo. ``record`` replaces the context's row. ``undoes`` names the
+    operation that this one takes back.
     """
 
     operation: Operation
@@ -57,6 +59,7 @@ class Commit:
     pinned: tuple[str, ...] = ()
     unpinned: tuple[str, ...] = ()
     carried: frozenset[str] | None = None
+    masked: frozenset[str] | None = None
     change: WindowChange | None = None
     record: ContextRecord | None = None
     undoes: str | None = None

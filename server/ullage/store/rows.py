@@ -32,7 +32,8 @@ _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class ContextRow:
     """A context with what a commit needs to know of it: figures of constant size, however long the conversation.
 
-    ``said`` counts the messages of the history; a digest is a 32-bit sum over the entries of the window, or of a mark.
+    ``said`` counts the messages of the history, forgotten ones too; a digest is a 32-bit sum over the entries of the
+    window, of a mark, or of the forgotten.
     """
 
     number: int
@@ -43,6 +44,8 @@ class ContextRow:
     window_digest: int = 0
     pinned_digest: int = 0
     carried_digest: int = 0
+    masked_digest: int = 0
+    forgotten_digest: int = 0
 
 
 def seal(values: Iterable[object]) -> int:
@@ -88,7 +91,8 @@ def digests_added(one: int, other: int) -> int:
 
 CONTEXT_COLUMNS = (
     "number, id, name, workspace_uri, created_at, last_used_at, mode, provider, model, system_prompt, dormant, "
-    "revision, said, window_length, window_digest, pinned_digest, carried_digest, seal"
+    "revision, said, window_length, window_digest, pinned_digest, carried_digest, masked_digest, "
+    "forgotten_digest, checksum"
 )
 
 
@@ -98,7 +102,7 @@ def context_to_row(context: ContextRow) -> Row:
         *(context.number, record.id, record.name, record.workspace_uri, record.created_at, record.last_used_at),
         *(record.mode, record.provider, record.model, record.system_prompt, int(record.dormant)),
         *(context.revision, context.said, context.window_length, context.window_digest),
-        *(context.pinned_digest, context.carried_digest),
+        *(context.pinned_digest, context.carried_digest, context.masked_digest, context.forgotten_digest),
     )
     return (*values, seal(values))
 
@@ -166,12 +170,32 @@ def operation_from_row(context_id: str, row: Row) -> OperationRow:
     return OperationRow(number, context, LoggedOperation(operation, _change_from_text(change), bool(undone)), undoes)
 
 
+def operation_row_without(row: Row, message_id: str) -> Row:
+    """The row as if it had never named the message; StoreDamaged where it is not what was written."""
+    *values, detail, change, undoes, undone = unsealed(row)
+    texts = (text and _json(_without(json.loads(text), message_id)) for text in (detail, change))
+    values += [*texts, undoes, undone]
+    return (*values, seal(values))
+
+
+def _without(value: Any, id_: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(id_, "")
+    if isinstance(value, list):
+        return [_without(each, id_) for each in value if each != id_]
+    if isinstance(value, dict):
+        return {key: None if each == id_ else _without(each, id_) for key, each in value.items() if key != id_}
+    return value
+
+
 def _change_to_text(change: WindowChange | None) -> str | None:
     if change is None:
         return None
     fields = {"removed": change.removed, "added": change.added, "before": change.before}
     if change.carried_before is not None:
         fields["carried_before"] = change.carried_before
+    if change.masked_before is not None:
+        fields["masked_before"] = change.masked_before
     return _json(fields)
 
 

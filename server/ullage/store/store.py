@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -13,11 +14,14 @@ from attrs import evolve
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation
 from ullage.errors import ContextBusy, InvalidArgument, StoreDamaged
-from ullage.store import contexts, erasure, factors, marks, messages, operations
+from ullage.store import contexts, erasure, factors, forgetting, fulltext, marks, messages, operations, search
 from ullage.store.database import BUSY_TIMEOUT_MS, errors_explained, reading, transaction
 from ullage.store.examination import check, examine_schema
 from ullage.store.folder import StorageFolder
 from ullage.store.records import Commit, ContextRecord, LoggedOperation, StoredWindow
+from ullage.store.rows import ContextRow
+from ullage.store.search import Found
+from ullage.store.wording import match_expression
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ _REMOVED = (
     "The store was removed or moved away while it was in use, so nothing was saved. Put it back, or restart Ullage to"
     " begin a fresh one."
 )
+_INDEX_DAMAGED = "The search index can't be read. Restart Ullage: it looks for the damage and goes on without it."
 
 
 class Store:
@@ -46,6 +51,7 @@ class Store:
         self._folder = folder
         self._database = str(folder.database)
         self._file = _identity(self._database)
+        self._index_examined = False
 
     def contexts(self) -> list[ContextRecord]:
         """In the order of their making."""
@@ -87,6 +93,8 @@ class Store:
             context = marks.remove(connection, context, "pinned", commit.unpinned)
             if commit.carried is not None:
                 context = marks.replace(connection, context, "carried", commit.carried)
+            if commit.masked is not None:
+                context = marks.replace(connection, context, "masked", commit.masked)
             operations.log(connection, context, commit.operation, commit.change, commit.undoes)
             record = commit.record or context.record
             context = evolve(context, record=record, revision=context.revision + 1)
@@ -120,8 +128,8 @@ class Store:
         with self._reading() as connection:
             context = contexts.require(connection, context_id)
             in_window = messages.window(connection, context)
-            pinned, carried = (marks.marked(connection, context, mark) for mark in marks.MARKS)
-            return StoredWindow(context.revision, in_window, pinned, carried)
+            pinned, carried, masked = (marks.marked(connection, context, mark) for mark in marks.MARKS)
+            return StoredWindow(context.revision, in_window, pinned, carried, masked)
 
     def message(self, context_id: str, message_id: str) -> Message | None:
         """None also where there is no such context, or the message was said in another."""
@@ -150,9 +158,7 @@ class Store:
         """The log of these contexts (None: of all), merged in the order of the commits, ascending: the newest ``limit``
         before ``before``. UnknownContext; InvalidArgument where ``before`` is no operation's id, or these are more
         than MOST_CONTEXTS."""
-        ids = None if context_ids is None else tuple(dict.fromkeys(context_ids))
-        if ids is not None and len(ids) > MOST_CONTEXTS:
-            raise InvalidArgument(f"Ask for at most {MOST_CONTEXTS:,} contexts at a time.", "contextIds")
+        ids = _distinct(context_ids)
         with self._reading() as connection:
             wanted = None if ids is None else [contexts.require(connection, id_) for id_ in ids]
             return operations.page(connection, wanted, before, _checked(limit))
@@ -172,9 +178,83 @@ class Store:
         with self._reading() as connection:
             return marks.marked(connection, contexts.require(connection, context_id), "pinned")
 
+    def search(self, query: str, context_ids: Sequence[str] | None, limit: int) -> list[Found]:
+        """What was ever said in these contexts (None: in all) with the words of ``query``: the best first, by BM25,
+        among equals the newest. Every word has to occur; what stands in quotes is a phrase, a * at a word's end stands
+        for any ending. A query without a word finds nothing.
+
+        Takes into the index what was said since the last search, as ``index`` does, which is seconds' work at the
+        first. NotSupported where SQLite has no FTS5; UnknownContext; InvalidArgument where the query is too long, or
+        these are more than MOST_CONTEXTS.
+        """
+        expression, ids = match_expression(query), _distinct(context_ids)
+        _checked(limit)
+        try:
+            return self._search(expression, ids, limit)
+        except fulltext.IndexDamaged:
+            self._empty_index()
+        try:
+            return self._search(expression, ids, limit)
+        except fulltext.IndexDamaged as error:
+            self._ask_for_examination()
+            raise StoreDamaged(_INDEX_DAMAGED) from error
+
+    def index(self, context_ids: Sequence[str] | None) -> bool:
+        """Take the next part of what was said into the search index; whether there is more. Called before a search
+        until there is none, it lets this process do other things in between. Errors are those of ``search``."""
+        try:
+            return self._index(_distinct(context_ids))
+        except fulltext.IndexDamaged:
+            self._empty_index()
+            return False
+
+    def _search(self, expression: str | None, ids: Sequence[str] | None, limit: int) -> list[Found]:
+        while expression is not None and self._index(ids):
+            pass
+        with self._reading() as connection:
+            wanted = _contexts(connection, ids)
+            return [] if expression is None else search.find(connection, wanted, expression, limit)
+
+    def _index(self, ids: Sequence[str] | None) -> bool:
+        with self._reading() as connection:
+            fulltext.require(connection)
+            self._examine_index(connection)
+            if not search.is_behind(connection, _contexts(connection, ids)):
+                return False
+        with self._writing() as connection:
+            more = search.catch_up(connection, _contexts(connection, ids))
+        if more:
+            time.sleep(search.PAUSE_S)
+        return more
+
+    def _examine_index(self, connection: sqlite3.Connection) -> None:
+        """Once, as the rest of the database is examined when it is opened. IndexDamaged."""
+        if not self._index_examined and fulltext.exists(connection) and not fulltext.is_whole(connection):
+            raise fulltext.IndexDamaged
+        self._index_examined = True
+
+    def _empty_index(self) -> None:
+        with self._writing() as connection:
+            fulltext.empty(connection)
+
+    def forget(self, context_id: str, message_id: str, operation: Operation) -> frozenset[str]:
+        """Erase one message for good, with the summaries that stand for it, and log that something was erased. Returns
+        the ids of everything erased; none of them is found anywhere in the database afterwards, nor in one that was
+        set aside. UnknownContext, UnknownMessage. Takes as long as writing the database anew."""
+        with self._writing() as connection:
+            before = contexts.require(connection, context_id)
+            context, erased = forgetting.forget(connection, before, message_id)
+            operations.log(connection, context, operation)
+            contexts.update(connection, before, evolve(context, revision=context.revision + 1))
+        with self._errors_explained():
+            erasure.remove_remnants(self._connection)
+        erasure.remove_set_aside(self._folder, erased)
+        return erased
+
     def delete(self, context_id: str) -> None:
-        """Erase a context for good: its rows (overwritten with zeros), what the log holds of them, databases set aside
-        that hold the context, its lock's files. UnknownContext. Works on a damaged context too."""
+        """Erase a context for good: its rows, what is left of them elsewhere in the file and in the log, databases set
+        aside that hold the context, its lock's files. UnknownContext. Works on a damaged context too. Takes as long as
+        writing the database anew."""
         with self._writing() as connection:
             number = contexts.number_of(connection, context_id)
             for mark in marks.MARKS:
@@ -182,8 +262,9 @@ class Store:
             messages.erase(connection, number)
             operations.erase(connection, number)
             contexts.erase(connection, number)
+            fulltext.empty(connection)
         with self._errors_explained():
-            erasure.empty_log(self._connection)
+            erasure.remove_remnants(self._connection)
         erasure.remove_files(self._folder, context_id)
 
     def learned(self, key: str) -> float | None:
@@ -247,6 +328,19 @@ class Store:
             self._folder.suspect.touch(0o600)
         except OSError:
             logger.warning("The store is damaged, and a full disk keeps that from being noted")
+
+
+def _contexts(connection: sqlite3.Connection, ids: Sequence[str] | None) -> list[ContextRow]:
+    if ids is None:
+        return contexts.every(connection)
+    return [contexts.require(connection, id_) for id_ in ids]
+
+
+def _distinct(context_ids: Sequence[str] | None) -> tuple[str, ...] | None:
+    ids = None if context_ids is None else tuple(dict.fromkeys(context_ids))
+    if ids is not None and len(ids) > MOST_CONTEXTS:
+        raise InvalidArgument(f"Ask for at most {MOST_CONTEXTS:,} contexts at a time.", "contextIds")
+    return ids
 
 
 def _checked(limit: int) -> int:

@@ -31,10 +31,18 @@ FULL_MESSAGE = Message(
 )
 
 
+COUNTED = ("context", "message", "window", "pinned", "carried", "masked", "forgotten", "operation")
+
+
 def said(store: Store, context: str, count: int) -> list[Message]:
     messages = [message(str(number)) for number in range(count)]
     store.commit(appending(context, *messages))
     return messages
+
+
+def marking(context: str, mark: str, *ids: str) -> Commit:
+    marks = {mark: frozenset(ids)}
+    return Commit(operation(context, "compress"), **marks)  # type: ignore[arg-type]  # one of two
 
 
 class TestContexts:
@@ -182,7 +190,7 @@ class TestMessages:
         store.create(other, operation(other.id, "open"))
         assert store.message(other.id, only.id) is None
 
-    @pytest.mark.parametrize("field", ["appended", "window", "pinned", "unpinned", "carried"])
+    @pytest.mark.parametrize("field", ["appended", "window", "pinned", "unpinned", "carried", "masked"])
     def test_another_contexts_message_enters_no_window_and_bears_no_mark(
         self, store: Store, context: str, field: str
     ) -> None:
@@ -280,42 +288,53 @@ class TestMarks:
         store.commit(windowing(context, []))
         assert store.pinned(context) == {only.id}
 
-    def test_carried_pins_are_replaced_as_a_whole(self, store: Store, context: str) -> None:
+    @pytest.mark.parametrize("mark", ["carried", "masked"])
+    def test_a_set_is_replaced_as_a_whole(self, store: Store, context: str, mark: str) -> None:
         first, second = said(store, context, 2)
-        store.commit(Commit(operation(context, "compress"), carried=frozenset({first.id})))
-        store.commit(Commit(operation(context, "compress"), carried=frozenset({second.id})))
-        assert store.window(context).carried == {second.id}
+        store.commit(marking(context, mark, first.id))
+        store.commit(marking(context, mark, second.id))
+        assert getattr(store.window(context), mark) == {second.id}
 
-    def test_carried_pins_stay_where_a_commit_says_nothing_of_them(self, store: Store, context: str) -> None:
+    @pytest.mark.parametrize("mark", ["carried", "masked"])
+    def test_a_set_stays_where_a_commit_says_nothing_of_it(self, store: Store, context: str, mark: str) -> None:
         (only,) = said(store, context, 1)
-        store.commit(Commit(operation(context, "compress"), carried=frozenset({only.id})))
+        store.commit(marking(context, mark, only.id))
         said(store, context, 1)
-        assert store.window(context).carried == {only.id}
+        assert getattr(store.window(context), mark) == {only.id}
 
-    def test_carried_pins_can_be_emptied(self, store: Store, context: str) -> None:
+    @pytest.mark.parametrize("mark", ["carried", "masked"])
+    def test_a_set_can_be_emptied(self, store: Store, context: str, mark: str) -> None:
         (only,) = said(store, context, 1)
-        store.commit(Commit(operation(context, "compress"), carried=frozenset({only.id})))
-        store.commit(Commit(operation(context, "undo"), carried=frozenset()))
-        assert store.window(context).carried == frozenset()
+        store.commit(marking(context, mark, only.id))
+        store.commit(marking(context, mark))
+        assert getattr(store.window(context), mark) == frozenset()
+
+    @pytest.mark.parametrize("mark", ["carried", "masked"])
+    def test_the_sets_are_apart(self, store: Store, context: str, mark: str) -> None:
+        (only,) = said(store, context, 1)
+        store.commit(marking(context, mark, only.id))
+        window = store.window(context)
+        assert {name for name in ("pinned", "carried", "masked") if getattr(window, name)} == {mark}
 
 
 class TestOperations:
     def test_an_operation_comes_back_with_its_change(self, store: Store, context: str) -> None:
-        change = WindowChange((new_id(),), (new_id(), new_id()), (new_id(),), (new_id(),))
+        change = WindowChange((new_id(),), (new_id(), new_id()), (new_id(),), (new_id(),), (new_id(),))
         clear = operation(context, "clear", count=3, nested={"list": [1, None, "ü"]})
         store.commit(Commit(clear, change=change))
         logged = store.operation(context, clear.id)
         assert logged is not None
         assert (logged.operation, logged.change, logged.undone) == (clear, change, False)
 
-    @pytest.mark.parametrize("carried", [None, ()])
-    def test_nothing_carried_is_not_nothing_changed(
-        self, store: Store, context: str, carried: tuple[str, ...] | None
+    @pytest.mark.parametrize("before", [None, ()])
+    @pytest.mark.parametrize("mark", ["carried_before", "masked_before"])
+    def test_a_set_that_was_empty_is_not_one_that_stayed(
+        self, store: Store, context: str, mark: str, before: tuple[str, ...] | None
     ) -> None:
-        clear = operation(context, "clear")
-        store.commit(Commit(clear, change=WindowChange(carried_before=carried)))
+        clear, change = operation(context, "clear"), WindowChange(**{mark: before})  # type: ignore[arg-type]  # one of two
+        store.commit(Commit(clear, change=change))
         logged = store.operation(context, clear.id)
-        assert logged and logged.change == WindowChange(carried_before=carried)
+        assert logged and logged.change == change
 
     def test_several_contexts_merge_in_the_order_of_the_commits(self, store: Store, context: str) -> None:
         other = record("side")
@@ -432,6 +451,10 @@ class TestUnknownContexts:
             lambda store, id_: store.latest_undoable(id_, ["clear"]),
             lambda store, id_: store.pinned(id_),
             lambda store, id_: store.delete(id_),
+            lambda store, id_: store.forget(id_, new_id(), operation(id_, "forget")),
+            lambda store, id_: store.search("word", [id_], 1),
+            lambda store, id_: store.search("", [id_], 1),
+            lambda store, id_: store.index([id_]),
         ],
     )
     def test_an_unknown_context_is_told(self, store: Store, attempt: Callable[[Store, str], object]) -> None:
@@ -445,8 +468,12 @@ class TestDeleting:
         (found,) = store.contexts()
         secret = message("PLANTED-IN-CONTENT", reasoning="PLANTED-IN-REASONING")
         changed = evolve(found, system_prompt="PLANTED-IN-PROMPT" + "x" * 10_000)
-        store.commit(appending(context, secret, pinned=(secret.id,), carried=frozenset({secret.id}), record=changed))
-        store.commit(appending(context, message("PLANTED-LARGE" * 10_000)))
+        marks = {"carried": frozenset({secret.id}), "masked": frozenset({secret.id})}
+        store.commit(appending(context, secret, pinned=(secret.id,), record=changed, **marks))
+        store.commit(appending(context, message("PLANTED-LARGE" * 10_000), message("planted-indexed")))
+        store.forget(context, store.window(context).ids[-1], operation(context, "forget"))
+        store.commit(appending(context, message("planted-again")))
+        assert len(store.search("planted*", None, 10)) == 3
         other = record("side")
         store.create(other, operation(other.id, "open"))
         store.commit(appending(other.id, message("kept")))
@@ -459,18 +486,16 @@ class TestDeleting:
 
     def test_no_row_is_left_over(self, store: Store, folder: StorageFolder, deleted: ContextRecord) -> None:
         with sqlite3.connect(folder.database) as connection:
-            counts = {
-                table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                for table in ("context", "message", "window", "pinned", "carried", "operation")
-            }
+            counts = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in COUNTED}
         connection.close()
-        assert counts == {"context": 1, "message": 1, "window": 1, "pinned": 0, "carried": 0, "operation": 2}
+        left = {"context": 1, "message": 1, "window": 1, "operation": 2}
+        assert counts == {table: left.get(table, 0) for table in COUNTED}
 
     def test_nothing_that_was_said_is_left_on_disk(
         self, store: Store, folder: StorageFolder, deleted: ContextRecord
     ) -> None:
         left = b"".join(path.read_bytes() for path in folder.root.rglob("*") if path.is_file())
-        assert b"PLANTED" not in left
+        assert b"planted" not in left.lower()
         assert b"kept" in left
 
     def test_its_lock_files_go_too(self, store: Store, folder: StorageFolder, context: str) -> None:

@@ -13,6 +13,7 @@ from support.store_values import appending, message, operation, record, windowin
 from ullage.errors import ContextBusy, NotSupported, StoreDamaged, StoreFull
 from ullage.store import opening
 from ullage.store.folder import StorageFolder
+from ullage.store.migrations import MIGRATIONS
 from ullage.store.opening import open_store
 from ullage.store.store import Store
 
@@ -98,7 +99,9 @@ class TestNewerVersions:
     @pytest.fixture
     def newer(self, folder: StorageFolder) -> StorageFolder:
         filled(folder)
-        change(folder, "CREATE TABLE later (x)", "INSERT INTO migration VALUES (2, 'later')", "PRAGMA user_version = 2")
+        later = len(MIGRATIONS) + 1
+        recorded = f"INSERT INTO migration VALUES ({later}, 'later')"
+        change(folder, "CREATE TABLE later (x)", recorded, f"PRAGMA user_version = {later}")
         return folder
 
     def test_a_newer_store_asks_for_an_update(self, newer: StorageFolder) -> None:
@@ -202,6 +205,7 @@ class TestDamage:
             "UPDATE message SET number = number + 1 WHERE content = '2'",
             "INSERT INTO pinned SELECT context, message FROM window",
             "INSERT INTO carried SELECT context, message FROM window",
+            "INSERT INTO masked SELECT context, message FROM window",
         ],
     )
     def test_a_window_that_is_not_what_was_committed_is_never_handed_out(
@@ -221,6 +225,8 @@ class TestDamage:
             "DELETE FROM message WHERE content = '1'",
             "DELETE FROM message WHERE content = '2'",
             "DELETE FROM message WHERE content = '0'",
+            "INSERT INTO forgotten SELECT context, message FROM window",
+            "INSERT INTO forgotten VALUES (1, 3)",
             "UPDATE message SET number = number + 1 WHERE content = '2'",
         ],
     )
