@@ -87,7 +87,7 @@ class FakeServer:
             "context/sizing": self.sizing,
             "context/estimateMemory": self.estimate,
             "context/chat": lambda p: self.chat(p, id_),
-            "context/clear": self.clear,
+            "context/command": self.command,
         }
         if method == "shutdown":
             if MODE == "deaf":
@@ -135,9 +135,21 @@ class FakeServer:
     def page(self, params: Json) -> Json:
         return {"messages": self.messages[-params.get("limit", 100) :], "hasMore": False}
 
-    def clear(self, _: Json) -> Json:
-        self.messages.clear()
-        return {"usage": self.usage()}
+    def command(self, params: Json) -> Json:
+        """A line as the server would do it, as far as the terminal's tests type any."""
+        _, name, *rest = params["line"].split()
+        if name == "clear":
+            self.messages.clear()
+            return {"markdown": "Cleared: **empty**. `/context undo` brings it back.", "data": {"usage": self.usage()}}
+        if name == "messages":
+            rows = "".join(f"\n| {m['role']} | {' '.join(m['content'].split())} |" for m in self.messages)
+            return {"markdown": f"| role | text |\n| --- | --- |{rows}", "data": self.page(params)}
+        self.name = "night" if params["contextId"] == "N" else "main"
+        if name == "switch" and rest == ["night"]:
+            return {"markdown": "Now in **night**.", "data": {"context": {**self.context(), "id": "N"}}}
+        if name == "switch":
+            raise Refusal("invalidArgument", "No id ends so.", -32602)
+        return {"markdown": f"**{name}**", "data": self.status() if name == "status" else {}}
 
     def add(self, role: str, content: str) -> Json:
         message = {"id": f"{len(self.messages) + 1:026}", "role": role, "content": content, "createdAt": 1, "tokens": 5}
@@ -158,7 +170,7 @@ class FakeServer:
             sys.stderr.flush()
             os._exit(3)
         if MODE == "trims":
-            detail = {"turns": 3, "messages": 6, "before": 1003, "after": 467, "operationId": "0"}
+            detail = {"originalTokens": 1003, "compressedTokens": 467, "removed": 6, "operationId": "0"}
             event = {"kind": "trimmed", "contextId": "C", "at": 1, "detail": detail}
             send({"method": "context/event", "params": event})
         if MODE == "damaged":

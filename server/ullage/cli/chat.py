@@ -12,16 +12,21 @@ from contextlib import suppress
 
 from attrs import define, field
 
-from ullage.cli.actions import LOOKED_THROUGH, perform, show_help
+from ullage.cli.actions import perform, show_help
 from ullage.cli.client import ServerError, ServerGone
 from ullage.cli.figures import tokens_text
 from ullage.cli.framing import Json
 from ullage.cli.reading import LineEditor, read_plain, unbroken
-from ullage.cli.slash import Command, Mistyped, completions, parse
+from ullage.cli.slash import Mistyped, Names, completions, parse
 from ullage.cli.talk import ChatOptions, Talk
 from ullage.cli.terminal import Terminal
+from ullage.contexts.command_lines import Command
+from ullage.contexts.figures import short_id
 
 __all__ = ["ChatOptions", "chat"]
+
+REMEMBERED = 100
+"""Questions of earlier sessions that the arrow keys bring back, answers counted."""
 
 LEAVE_HINT = "Ctrl-C again, or Ctrl-D, leaves."
 
@@ -50,8 +55,7 @@ class _Conversation:
     runner: asyncio.Runner
     _read: Callable[[str], str] = field(default=read_plain)
     _interactive: bool = False
-    _contexts: list[str] = field(factory=list)
-    _models: list[str] = field(factory=list)
+    _names: Names = field(factory=Names)
     _failed: bool = False
 
     def hold(self) -> int:
@@ -59,9 +63,8 @@ class _Conversation:
         self.runner.run(self._introduce())
         if sys.stdin is not None and sys.stdin.isatty() and self.talk.terminal.is_terminal:
             self._interactive, self._read = True, input
-            LineEditor(lambda text: completions(text, self._contexts, self._models)).begin(
-                self.runner.run(self._prepare_editor())
-            )
+            editor = LineEditor(lambda text: completions(text, self._names))
+            editor.begin(self.runner.run(self._prepare_editor()))
         while (entry := self._next()) is not None:
             if not self._take(entry):
                 break
@@ -90,7 +93,7 @@ class _Conversation:
         command = parse(entry)
         if isinstance(command, Mistyped):
             self.talk.terminal.error(command.reason)
-            self.runner.run(show_help(self.talk, ""))
+            self.runner.run(show_help(self.talk))
             self._failed = True
         elif command == Command("quit"):
             return False
@@ -105,6 +108,8 @@ class _Conversation:
     def _perform(self, command: Command) -> None:
         try:
             self.runner.run(perform(self.talk, command))
+            if self._interactive:
+                self.runner.run(self._learn_names())
         except ServerError as error:
             self.talk.terminal.failure(error)
             self._failed = True
@@ -125,11 +130,22 @@ class _Conversation:
 
     async def _prepare_editor(self) -> list[str]:
         """The names that Tab offers, and the questions that the arrow keys bring back."""
+        talk = self.talk
         with suppress(ServerError):
-            self._contexts = [c["name"] for c in (await self.talk.request("context/list"))["contexts"]]
-            self._models = [m["name"] for m in (await self.talk.request("context/models"))["models"]]
-        page = await self.talk.about_this("context/messages", view="history", limit=LOOKED_THROUGH)
+            self._names.models = [m["name"] for m in (await talk.request("context/models"))["models"]]
+        stats = await talk.about_this("context/stats")
+        self._names.modes = next((sorted(s["value"]) for s in stats["settings"] if s["path"] == "modes"), [])
+        await self._learn_names()
+        page = await talk.about_this("context/messages", view="history", limit=REMEMBERED)
         return [m["content"] for m in page["messages"] if m["role"] == "user"]
+
+    async def _learn_names(self) -> None:
+        """Those that lines make and take away."""
+        talk = self.talk
+        with suppress(ServerError):
+            self._names.contexts = [c["name"] for c in (await talk.request("context/list"))["contexts"]]
+            page = await talk.about_this("context/snapshot/list")
+            self._names.snapshots = [short_id(snapshot["id"]) for snapshot in reversed(page["snapshots"])]
 
 
 def server_line(stats: Json) -> str:

@@ -1,46 +1,29 @@
-"""The lines that begin with a slash: what they are called, how they are read, how Tab completes them."""
+"""The lines that begin with a slash. Most are the server's, see `ullage.contexts.command_lines`; a few are the
+terminal's own."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import Factory, define, frozen
 
-PREFIX = "/context"
+from ullage.contexts import command_lines
+from ullage.contexts.command_lines import LINES, PREFIX, Command
+from ullage.errors import InvalidArgument
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "status": ("", "how full the window is, and what answers; also /context alone"),
-    "list": ("", "every context"),
-    "switch": ("<name>", "go on in another context"),
-    "messages": ("", "the newest messages of the window"),
-    "pin": ("[id]", "keep a message in the window; without an id the newest"),
-    "unpin": ("[id]", "let it go again"),
-    "clear": ("", "empty the window but for the system prompt and pins; undo brings it back"),
-    "undo": ("", "take back the latest change of the window"),
-    "history": ("", "what was done, in time order"),
-    "stats": ("", "the figures behind the status"),
-    "models": ("", "the models of every server that answers"),
-    "model": ("<name>", "choose the model of this context"),
-    "take-over": ("", "take the context from the window that writes it"),
-    "retry": ("", "ask again what was not answered; an empty line does the same"),
-    "help": ("", "this list"),
-    "quit": ("", "leave; Ctrl-D does the same"),
+OWN: dict[str, str] = {
+    "take-over": "take the context from the window that writes it",
+    "retry": "ask again what was not answered; an empty line does the same",
+    "help": "this list",
+    "quit": "leave; Ctrl-D does the same",
 }
-"""Each with its argument and what it is for."""
+"""What the terminal does itself, and what it is for."""
 
 ALONE = ("help", "quit", "retry")
 """Commands that need no /context before them."""
 
-NEEDING_ARGUMENT = frozenset(name for name, (argument, _) in COMMANDS.items() if argument.startswith("<"))
-
 _COMMAND_WORD = re.compile(r"/[A-Za-z-]+")
-
-
-@frozen
-class Command:
-    name: str
-    argument: str = ""
 
 
 @frozen
@@ -50,37 +33,39 @@ class Mistyped:
     reason: str
 
 
+@define
+class Names:
+    """What Tab offers after a command."""
+
+    contexts: Sequence[str] = Factory(list)
+    models: Sequence[str] = Factory(list)
+    snapshots: Sequence[str] = Factory(list)
+    modes: Sequence[str] = Factory(list)
+
+
 def parse(line: str) -> Command | Mistyped | None:
     """The command that a line is; None for something said to the model, such as a question about /etc/hosts."""
-    first, _, rest = line.strip().partition(" ")
-    if not _COMMAND_WORD.fullmatch(first):
+    words = line.split(maxsplit=2)
+    if not words or not _COMMAND_WORD.fullmatch(words[0]):
         return None
-    if first == PREFIX:
-        name, _, argument = rest.strip().partition(" ")
-        return _checked(name or "status", argument.strip())
-    if first[1:] in ALONE:
-        return Command(first[1:])
-    return Mistyped(f"There is no command {first}.")
-
-
-def _checked(name: str, argument: str) -> Command | Mistyped:
-    if name not in COMMANDS:
-        return Mistyped(f"There is no command {PREFIX} {name}.")
-    if name in NEEDING_ARGUMENT and not argument:
-        return Mistyped(f"Say which one: {PREFIX} {name} {COMMANDS[name][0]}")
-    return Command(name, argument)
+    if words[0] != PREFIX:
+        name = words[0][1:]
+        return Command(name) if name in ALONE else Mistyped(f"There is no command {words[0]}.")
+    if len(words) > 1 and words[1] in OWN:
+        return Command(words[1])
+    try:
+        return command_lines.parse(line)
+    except InvalidArgument as error:
+        return Mistyped(error.message)
 
 
 def help_rows() -> list[tuple[str, str]]:
-    return [(f"{PREFIX} {name} {argument}".strip(), purpose) for name, (argument, purpose) in COMMANDS.items()]
+    served = [(line.usage, line.purpose) for line in LINES if line.name not in OWN]
+    return served + [(f"{PREFIX} {name}", purpose) for name, purpose in OWN.items()]
 
 
-def completions(text: str, contexts: Sequence[str] = (), models: Sequence[str] = ()) -> list[str]:
-    """Whole lines that begin with ``text``; contexts and models are the names that may follow `switch` and `model`."""
-    if not text.startswith("/"):
-        return []
-    lines = [f"{PREFIX} {name}" + (" " if name in NEEDING_ARGUMENT else "") for name in COMMANDS]
-    lines += [f"/{name}" for name in ALONE]
-    lines += [f"{PREFIX} switch {name}" for name in contexts]
-    lines += [f"{PREFIX} model {name}" for name in models]
-    return [line for line in lines if line.startswith(text)]
+def completions(text: str, names: Names) -> list[str]:
+    """Whole lines that begin with ``text``."""
+    served = command_lines.completions(text, names.contexts, names.models, names.snapshots, names.modes)
+    own = [f"{PREFIX} {name}" for name in OWN] + [f"/{name}" for name in ALONE]
+    return served + [line for line in own if text and line.startswith(text) and line not in served]

@@ -83,17 +83,10 @@ class Talk:
         """A request about the open context."""
         return await self.request(method, {"contextId": self.context["id"], **params})
 
-    async def operations(self, limit: int) -> list[Json]:
-        """The newest operations of the open context, in time order."""
-        page = await self.request("context/history", {"contextIds": [self.context["id"]], "limit": limit})
-        operations: list[Json] = page["operations"]
-        return operations
-
-    async def switch(self, context_id: str) -> Json:
-        result: Json = await self.request("context/switch", {"contextId": context_id})
-        self.context = result["context"]
+    async def move_to(self, context: Json) -> None:
+        """Go on in another context, which the server has made the active one."""
+        self.context = context
         await self._find_waiting(None)
-        return result
 
     async def turn(self, text: str | None) -> bool:
         """Say something, or have answered what waits; tells what comes and whether it was answered. Ctrl-C ends the
@@ -181,6 +174,11 @@ class Talk:
             self.waiting = Waiting()
         else:
             self.waiting = Waiting(text) if text is not None else None
+
+    async def look_for_waiting(self) -> None:
+        """Look again after the window has changed; what the server has not kept waits on."""
+        if self.waiting is None or self.waiting.unsent is None:
+            await self._find_waiting(None)
 
     async def tell_waiting(self) -> None:
         """Remind of a question that an earlier session left."""

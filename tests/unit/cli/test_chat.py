@@ -69,10 +69,8 @@ def test_a_question_that_was_refused_is_said_again_once_the_context_is_taken_ove
 
 
 def test_what_left_the_window_is_told_before_the_answer(tmp_path: Path) -> None:
-    assert (
-        "3 oldest turns left the window to make room: 1,003 → 467 tokens."
-        in piped("trims", "What is a quay?\n", tmp_path).stderr
-    )
+    told = piped("trims", "What is a quay?\n", tmp_path).stderr
+    assert "Room was made in the window: 1,003 → 467 tokens; 6 messages left the window" in told
 
 
 def test_a_server_that_dies_is_told_with_its_last_words_and_started_again(tmp_path: Path) -> None:
@@ -97,8 +95,8 @@ def test_an_input_that_is_closed_is_one_that_has_ended(tmp_path: Path) -> None:
 
 def test_an_unknown_command_says_so_and_shows_help(tmp_path: Path) -> None:
     done = piped("normal", "/context sail\n", tmp_path)
-    assert "There is no command /context sail." in done.stderr
-    assert "/context switch <name>" in done.stdout
+    assert "There is no such command" in done.stderr
+    assert "/context switch [name]" in done.stdout
 
 
 def test_a_line_that_ends_with_a_backslash_goes_on(tmp_path: Path) -> None:
@@ -110,13 +108,29 @@ def test_quit_leaves(tmp_path: Path) -> None:
     assert piped("normal", "/quit\nWhat is a quay?\n", tmp_path).stdout == ""
 
 
-def test_a_context_that_is_not_there_is_not_switched_to(tmp_path: Path) -> None:
-    assert "There is no context named night." in piped("normal", "/context switch night\n", tmp_path).stderr
+def test_a_line_that_the_server_refuses_makes_the_exit_code_one(tmp_path: Path) -> None:
+    done = piped("normal", "/context switch harbour\n", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "No id ends so." in done.stderr
 
 
-def test_a_pin_needs_the_id_of_one_message(tmp_path: Path) -> None:
-    done = piped("normal", "What is a quay?\n/context pin XYZ\n", tmp_path)
-    assert "Give the id of one message" in done.stderr
+def test_what_a_line_shows_is_plain_text_where_nobody_looks(tmp_path: Path) -> None:
+    done = piped("normal", "What is a quay?\n/context messages\n", tmp_path)
+    assert done.stdout == f"{ANSWER}\nrole       text\nuser       What is a quay?\nassistant  {ANSWER}\n"
+
+
+def test_the_status_is_shown_as_everywhere_else(tmp_path: Path) -> None:
+    assert "  Tokens:       1,000 / 4,096 (24%)\n" in piped("normal", "/context\n", tmp_path).stdout
+
+
+def test_after_a_switch_what_is_said_goes_to_the_other_context(tmp_path: Path) -> None:
+    done = piped("normal", "/context switch night\n/context\n", tmp_path)
+    assert done.stdout.startswith("Now in night.\nnight\n")
+
+
+def test_a_cleared_window_has_nothing_waiting(tmp_path: Path) -> None:
+    done = piped("unavailable-once", "What is a quay?\n/context clear\n/retry\n", tmp_path)
+    assert done.stdout == "Cleared: empty. /context undo brings it back.\nNothing waits for an answer.\n"
 
 
 def test_a_missing_model_server_is_said_before_the_first_question() -> None:
@@ -194,6 +208,13 @@ def test_tab_completes_a_command(terminal: pexpect.spawn[str]) -> None:
     terminal.expect("/context clear")
     terminal.sendline("")
     terminal.expect("Cleared: ")
+
+
+@pytest.mark.parametrize("terminal", ["normal"], indirect=True)
+def test_a_terminal_draws_what_a_line_shows(terminal: pexpect.spawn[str]) -> None:
+    terminal.sendline("/context clear")
+    terminal.expect(r"\x1b\[1mempty")
+    terminal.expect("> ")
 
 
 @pytest.mark.parametrize("terminal", ["normal"], indirect=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ullage.cli import figures
 from ullage.cli.events import event_line
@@ -30,34 +28,6 @@ def test_the_gauge_fills_with_the_window(fraction: float | None, circle: str) ->
     assert figures.gauge(fraction) == circle
 
 
-@given(st.none() | st.floats(0, 4))
-def test_property_61_a_bar_has_its_width_whatever_it_shows(fraction: float | None) -> None:
-    assert len(figures.bar(fraction, 24)) == 24
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(None, "unknown"), (0, "0 bytes"), (1023, "1,023 bytes"), (1536, "1.5 KB"), (8 * 2**30, "8.0 GB")],
-)
-def test_sizes_have_the_largest_unit(size: int | None, text: str) -> None:
-    assert figures.size_text(size) == text
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "text"), [(None, "unknown"), (0.42, "0.4 ms"), (214.3, "214 ms"), (1204, "1.2 s")]
-)
-def test_durations_have_a_fitting_unit(milliseconds: float | None, text: str) -> None:
-    assert figures.duration_text(milliseconds) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(5, "just now"), (60, "1 minute ago"), (7300, "2 hours ago"), (90_000, "1 day ago"), (-9, "just now")],
-)
-def test_the_past_is_told_in_whole_units(seconds: int, text: str) -> None:
-    assert figures.ago_text(10**12 - seconds * 1000, now_ms=10**12) == text
-
-
 def test_the_line_below_an_answer() -> None:
     status = {"usage": usage(1_203, 2_048), "model": {"name": "SmolLM2-135M-Instruct.Q4_1"}}
     line = figures.turn_line(status, {"promptTokens": 230, "reusedTokens": 214})
@@ -69,24 +39,30 @@ def test_reuse_that_a_server_does_not_tell_is_left_out() -> None:
     assert figures.turn_line(status, {"promptTokens": 230, "reusedTokens": None}) == "○ 10 / 2,048 (0%) · tiny"
 
 
-@given(st.text())
-def test_property_62_printable_text_steers_no_terminal(text: str) -> None:
-    clean = figures.printable(text)
-    assert not any((ord(c) < 32 and c not in "\n\t") or 127 <= ord(c) < 160 for c in clean)
+@pytest.mark.parametrize("kind", ["trimmed", "compressed"])
+def test_room_that_was_made_is_told_with_its_figures(kind: str) -> None:
+    event = {"kind": kind, "detail": {"originalTokens": 1003, "compressedTokens": 467, "removed": 6}}
+    assert event_line(event) == (
+        "Room was made in the window: 1,003 → 467 tokens; 6 messages left the window and stay in the history."
+        " `/context undo` takes it back."
+    )
 
 
-def test_an_escape_sequence_loses_its_escape() -> None:
-    assert figures.printable("\x1b[2Jgone\r\n") == "[2Jgone\n"
+def test_a_compression_that_only_masked_says_so() -> None:
+    event = {"kind": "compressed", "detail": {"originalTokens": 1003, "compressedTokens": 467, "removed": 0}}
+    line = event_line(event)
+    assert line is not None
+    assert "old tool results were left out of it" in line
 
 
-def test_an_excerpt_is_one_line_of_bounded_length() -> None:
-    assert figures.one_line("a quay\n\nis  a place", 14) == "a quay is a p…"
+def test_a_snapshot_that_nobody_asked_for_is_told() -> None:
+    line = event_line({"kind": "snapshotCreated", "detail": {"snapshotId": "S", "trigger": "threshold"}})
+    assert line == "A snapshot of the window was kept. `/context restore` lists them."
 
 
-def test_trimming_is_told_with_its_figures() -> None:
-    event = {"kind": "trimmed", "detail": {"turns": 3, "messages": 6, "before": 1003, "after": 467}}
-    expected = "3 oldest turns left the window to make room: 1,003 → 467 tokens. They stay in the history."
-    assert event_line(event) == expected
+def test_a_window_that_is_nearly_full_is_told() -> None:
+    line = event_line({"kind": "preOverflow", "detail": {"tokens": 31_000, "limit": 32_768}})
+    assert line == "The window is nearly full: 31,000 / 32,768 (95%)."
 
 
 def test_a_cut_prompt_is_told_with_what_to_do() -> None:
@@ -101,5 +77,9 @@ def test_a_damaged_store_is_left_to_the_servers_own_message() -> None:
     assert event_line({"kind": "storeDamaged", "detail": {}}) is None
 
 
-def test_what_the_person_did_is_not_told_again() -> None:
-    assert event_line({"kind": "cleared", "detail": {"messages": 0}}) is None
+@pytest.mark.parametrize(
+    ("kind", "detail"),
+    [("cleared", {"messages": 0}), ("snapshotCreated", {"trigger": "manual"}), ("compressed", {"origin": "client"})],
+)
+def test_what_the_person_did_is_not_told_again(kind: str, detail: Json) -> None:
+    assert event_line({"kind": kind, "detail": detail}) is None

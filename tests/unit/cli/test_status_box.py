@@ -1,124 +1,80 @@
-"""The status box."""
+"""The status box, tables and Markdown on a terminal, and elsewhere."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from rich.console import Console
 
+from support import shown_values as shown
 from ullage.cli.framing import Json
-from ullage.cli.status_box import list_rows, show_status, show_table, status_rows
+from ullage.cli.status_box import list_rows, model_rows, show_markdown, show_status, show_table
 from ullage.cli.terminal import Terminal
+from ullage.contexts.markdown import table
+from ullage.contexts.values import ModelState
+from ullage.lsp.encode import encode
 
 
-def status(**changes: Any) -> Json:
-    usage = {
-        "tokens": 12_847,
-        "limit": 32_768,
-        "reserved": 1_024,
-        "fraction": 12_847 / 32_768,
-        "pressure": 0.4,
-        "messages": 24,
-        "turnsLeft": 7,
-        "source": "provider",
-    }
-    return {
-        "context": {"name": "main", "usage": usage},
-        "model": {"name": "llama3", "provider": "ollama", "loaded": True},
-        "usage": usage | changes.pop("usage", {}),
-        "memory": None,
-        "kvCache": {"type": "f16", "typeSource": "assumed", "bytes": 1536 * 2**20},
-        "snapshots": 2,
-        "autoCompress": {"enabled": True, "threshold": 0.8},
-        "warning": "none",
-        **changes,
-    }
+def on_the_wire(value: Any) -> Json:
+    reply: Json = orjson.loads(encode(value))
+    return reply
 
 
-def text_of(row: str, value: Json) -> str:
-    return next(each.text for each in status_rows(value) if each.label == row)
-
-
-@pytest.mark.parametrize(
-    ("row", "text"),
-    [
-        ("Model", "llama3"),
-        ("Provider", "ollama (loaded)"),
-        ("Tokens", "12,847 / 32,768 (39%)"),
-        ("Answer", "1,024 tokens kept free for it"),
-        ("Turns left", "about 7 until 80%"),
-        ("Memory", "unknown"),
-        ("KV cache", "f16 (assumed), size 1.5 GB"),
-        ("Snapshots", "2"),
-        ("Compression", "on, from 80%"),
-        ("Warning", "none"),
-    ],
-)
-def test_a_row_says(row: str, text: str) -> None:
-    assert text_of(row, status()) == text
-
-
-def test_memory_that_is_known_is_shown_in_use_and_in_all() -> None:
-    reading = {"kind": "nvidia", "total": 8 * 2**30, "used": 6 * 2**30, "devices": [{}, {}]}
-    assert text_of("Memory", status(memory=reading)) == "6.0 GB / 8.0 GB (nvidia on 2 devices)"
-
-
-def test_a_missing_model_server_is_said() -> None:
-    nothing = {"name": None, "provider": None, "loaded": False}
-    assert text_of("Provider", status(model=nothing)) == "no model server answers"
-
-
-def test_an_estimated_count_says_so() -> None:
-    assert text_of("Tokens", status(usage={"source": "tiktoken"})).endswith("by estimate")
-
-
-def test_an_unknown_window_has_no_bar() -> None:
-    rows = status_rows(status(usage={"limit": None, "fraction": None, "turnsLeft": None}))
-    assert all(row.label for row in rows)
-
-
-@pytest.mark.parametrize(("warning", "colour"), [("none", "green"), ("high", "yellow"), ("critical", "red")])
-def test_the_colour_follows_the_warning(warning: str, colour: str) -> None:
-    [tokens] = [row for row in status_rows(status(warning=warning)) if row.label == "Tokens"]
-    assert tokens.style == colour
-
-
-def drawn(*, terminal: bool) -> str:
+def drawn(show: Callable[[Terminal], None], *, terminal: bool) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=100, color_system="standard" if terminal else None)
-    show_status(Terminal(console, console), status(), "main")
+    show(Terminal(console, console))
     return out.getvalue()
 
 
-def test_a_terminal_gets_a_coloured_box() -> None:
-    box = drawn(terminal=True)
-    assert "╭" in box
-    assert "\x1b[32m" in box
+def box(*, terminal: bool, **changes: Any) -> str:
+    return drawn(lambda place: show_status(place, on_the_wire(shown.status(**changes))), terminal=terminal)
+
+
+@pytest.mark.parametrize(("warning", "colour"), [("none", 32), ("high", 33), ("critical", 31)])
+def test_the_colour_follows_the_warning(warning: str, colour: int) -> None:
+    assert f"\x1b[{colour}m╭" in box(terminal=True, warning=warning)
+
+
+def test_a_terminal_gets_every_row_in_the_box() -> None:
+    text = box(terminal=True, memory=shown.reading())
+    assert all(each in text for each in ("12,847 / 32,768 (39%)", "6.0 GB / 8.0 GB (75%)", "f16 (assumed)", "█"))
 
 
 def test_elsewhere_there_are_plain_lines() -> None:
-    lines = drawn(terminal=False)
+    lines = box(terminal=False)
     assert "\x1b" not in lines
+    assert lines.startswith("main\n  Model:        llama3\n")
     assert "  Tokens:       12,847 / 32,768 (39%)\n" in lines
 
 
-def test_a_context_is_a_row_of_the_list() -> None:
-    context = {
-        "name": "main",
-        "priority": "ready",
-        "model": None,
-        "lastUsedAt": 0,
-        "usage": {"tokens": 5, "limit": None, "messages": 1},
-    }
-    assert list_rows([context], now_ms=120_000) == [
-        ("main", "ready", "5 tokens, window unknown", "1", "none yet", "2 minutes ago")
+def test_no_name_steers_the_terminal() -> None:
+    model = ModelState("c\x1b[2J\nd", "ollama", loaded=True)
+    text = box(terminal=False, context=shown.context(name="a\x1b[2J\nb"), model=model)
+    assert text.startswith("a[2J b\n  Model:        c[2J d\n")
+
+
+def test_lists_of_the_wire_have_the_rows_of_the_values() -> None:
+    assert list_rows([on_the_wire(shown.context(last_used_at=0))], now_ms=120_000) == [
+        ("main", "ready", "12,847 / 32,768 (39%)", "24", "llama3", "2 minutes ago")
     ]
+    assert model_rows([on_the_wire(model) for model in shown.MODELS])[0][:3] == ("llama3", "ollama", "loaded")
 
 
 def test_a_plain_table_is_aligned() -> None:
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=False)
-    show_table(Terminal(console, console), ("name", "n"), [("a", "1"), ("longer", "2")])
-    assert out.getvalue() == "name    n\na       1\nlonger  2\n"
+    text = drawn(lambda place: show_table(place, ("name", "n"), [("a", "1"), ("longer", "2")]), terminal=False)
+    assert text == "name    n\na       1\nlonger  2\n"
+
+
+def test_markdown_is_drawn_on_a_terminal_and_plain_elsewhere() -> None:
+    markdown = f"Now in **night**.\n\n{table(('name', 'n'), [('a|b', '1')])}"
+    assert "\x1b[1mnight" in drawn(lambda place: show_markdown(place, markdown), terminal=True)
+    assert drawn(lambda place: show_markdown(place, markdown), terminal=False) == "Now in night.\n\nname  n\na|b   1\n"
+
+
+def test_markdown_does_not_steer_the_terminal() -> None:
+    assert "\x1b[2J" not in drawn(lambda place: show_markdown(place, "a\x1b[2Jb"), terminal=True)
