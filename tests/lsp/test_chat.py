@@ -229,8 +229,14 @@ async def test_a_chosen_model_is_never_replaced_by_another(tmp_path: Path) -> No
         assert failure.value.data["kind"] == "providerUnavailable"
 
 
+def unbidden(server: LlamaCppStub) -> dict[str, Any]:
+    """Settings under which room is made only where a request would not fit, and without a model; 320 tokens of a
+    window of 400 are usable, and the newest message alone is preserved."""
+    return using(server.url, reserveOutput=80, compression={"enabled": False, "preserveRecent": 1})
+
+
 async def test_an_overflow_makes_room_in_one_step_and_undo_takes_it_back(tmp_path: Path) -> None:
-    async with LlamaCppStub(n_ctx=400) as server, ullage(tmp_path, using(server.url, reserveOutput=80)) as client:
+    async with LlamaCppStub(n_ctx=400) as server, ullage(tmp_path, unbidden(server)) as client:
         context_id = await opened(client)
         texts = []
         for n in range(6):
@@ -240,8 +246,8 @@ async def test_an_overflow_makes_room_in_one_step_and_undo_takes_it_back(tmp_pat
             assert result["timing"]["promptTokens"] <= 320
         told = await event(client, "trimmed")
         assert told["contextId"] == context_id
-        assert told["detail"]["after"] <= 160 < 320 < told["detail"]["before"]
-        assert told["detail"]["turns"] >= 1
+        assert told["detail"]["compressedTokens"] <= 160 < 320 < told["detail"]["originalTokens"]
+        assert told["detail"]["removed"] >= 2
         history = await window_of(client, context_id, "history")
         window = await window_of(client, context_id)
         assert history[::2] == texts
@@ -253,7 +259,7 @@ async def test_an_overflow_makes_room_in_one_step_and_undo_takes_it_back(tmp_pat
 
 
 async def test_system_prompt_and_pins_stay_when_room_is_made(tmp_path: Path) -> None:
-    async with LlamaCppStub(n_ctx=400) as server, ullage(tmp_path, using(server.url, reserveOutput=80)) as client:
+    async with LlamaCppStub(n_ctx=400) as server, ullage(tmp_path, unbidden(server)) as client:
         context_id = await opened(client)
         await client.request("context/update", {"contextId": context_id, "systemPrompt": "Answer in French."})
         [rule] = await appended(client, context_id, "Never use tabs.")
@@ -270,7 +276,7 @@ async def test_system_prompt_and_pins_stay_when_room_is_made(tmp_path: Path) -> 
 
 
 async def test_a_turn_that_can_not_fit_is_refused_and_kept(tmp_path: Path) -> None:
-    async with LlamaCppStub(n_ctx=400) as server, ullage(tmp_path, using(server.url, reserveOutput=80)) as client:
+    async with LlamaCppStub(n_ctx=400) as server, ullage(tmp_path, unbidden(server)) as client:
         context_id = await opened(client)
         with pytest.raises(RpcError) as failure:
             await say(client, context_id, "word " * 400)
@@ -282,7 +288,7 @@ async def test_a_turn_that_can_not_fit_is_refused_and_kept(tmp_path: Path) -> No
 
 
 async def test_the_servers_refusal_leads_to_one_smaller_retry(tmp_path: Path) -> None:
-    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url)) as client:
+    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url, compression={"enabled": False})) as client:
         context_id = await opened(client)
         for n in range(3):
             await say(client, context_id, f"Question {n}.")

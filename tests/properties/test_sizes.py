@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from support.architectures import plain
 from support.sized import GIB, FakeServer, Place, place
-from ullage.contexts.conversation import Conversations
 from ullage.contexts.drafts import Draft
 from ullage.contexts.session import Session
 from ullage.conversation.turns import turns_of
@@ -31,7 +30,7 @@ turns = st.lists(st.tuples(st.integers(1, 300), st.integers(0, 300), st.booleans
 
 async def told(made: Place, system_prompt: str, spoken: list[tuple[int, int, bool]]) -> Session:
     """A context in which that many words were said and answered, turn by turn; some questions are pinned."""
-    conversations = Conversations(made.sessions, made.directory)
+    conversations = made.process.conversations
     context = await made.directory.open(URI)
     await made.directory.update(context.id, system_prompt=system_prompt)
     drafts = []
@@ -43,7 +42,7 @@ async def told(made: Place, system_prompt: str, spoken: list[tuple[int, int, boo
 
 
 async def said(made: Place, session: Session) -> list[str]:
-    page, _ = await Conversations(made.sessions, made.directory).messages(session.id, "history", None, 1000)
+    page, _ = await made.process.conversations.messages(session.id, "history", None, 1000)
     return [view.content for view in page]
 
 
@@ -72,7 +71,7 @@ async def resized_again_and_again(made: Place, session: Session, sizes: list[int
         trimmed = made.told("trimmed")[trims:]
         assert len(trimmed) == (after.ids != before.ids)
         if trimmed:
-            await Conversations(made.sessions, made.directory).undo(session.id, str(trimmed[0]["operationId"]))
+            await made.process.conversations.undo(session.id, str(trimmed[0]["operationId"]))
             assert session.state.ids == before.ids
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,25 +11,20 @@ import attrs
 from attrs import Factory, define
 
 from support.architectures import plain
-from ullage.contexts.counters import CounterChoice, Counters
+from support.rooms import Rooms, rooms
 from ullage.contexts.directory import Directory
+from ullage.contexts.memory_guard import MemoryGuard
 from ullage.contexts.model_memory import ModelMemory
-from ullage.contexts.models import Models
 from ullage.contexts.monitor import Monitor
-from ullage.contexts.room import Room
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
-from ullage.contexts.store_thread import StoreThread
 from ullage.errors import InsufficientMemory
-from ullage.events import Event, EventBus, Signal, StatusStale
+from ullage.events import Event, Signal, StatusStale
 from ullage.hardware.probe import blank, device, summed
 from ullage.memory.readings import MemoryReading
-from ullage.providers.base import Footprint, ModelInfo, Provider, Resized
+from ullage.providers.base import Footprint, ModelInfo, Resized
 from ullage.providers.untold import Untold
 from ullage.settings import CacheType, ContextSettings, MemorySettings, ProviderSettings, Resolved, Settings
-from ullage.store.folder import open_folder
-from ullage.store.locks import ContextLocks
-from ullage.store.opening import open_store
 
 GIB = 2**30
 TOKEN_BYTES = 131_072
@@ -126,6 +121,22 @@ class FakeMemory:
         return 0 if window is None else GIB + window * TOKEN_BYTES
 
 
+@define
+class FakePerson:
+    """``answer`` is what is chosen of the answers that are offered."""
+
+    answer: str | None = None
+    told: list[str] = Factory(list)
+    asked: list[str] = Factory(list)
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    async def ask(self, text: str, answers: tuple[str, ...]) -> str | None:
+        self.asked.append(text)
+        return self.answer if self.answer in answers else None
+
+
 @define(eq=False)
 class Place:
     server: FakeServer
@@ -136,6 +147,9 @@ class Place:
     monitor: Monitor
     settings: Settings
     origins: dict[str, Any]
+    process: Rooms
+    guard: MemoryGuard
+    person: FakePerson
     seconds: float = 1000.0
     signals: list[Signal] = Factory(list)
     low: list[MemoryReading] = Factory(list)
@@ -168,31 +182,20 @@ async def place(
     try:
         yield made
     finally:
-        made.sessions.locks.release_all()
-        await made.sessions.store.close()
+        await made.process.close()
 
 
 def _assembled(folder: Path, server: FakeServer, settings: Settings, origins: dict[str, Any]) -> Place:
-    storage = open_folder(folder)
-    store = StoreThread(lambda: open_store(storage))
-    counters = Counters(lambda: settings)
-
-    async def build() -> Sequence[Provider]:
-        return [server]
-
-    async def choose(*_: Any, **_options: Any) -> CounterChoice:
-        return CounterChoice(counters.fallback(), provisional=False)
-
-    models = Models(build, choose, store, lambda: settings)
-    sessions = Sessions(store, ContextLocks(storage, "a test"), models, EventBus(), lambda: settings, counters)
-    directory = Directory(sessions)
+    process = rooms(folder, server, settings=lambda: settings)
+    sessions, directory = process.sessions, process.directory
     resolved = Resolved(settings, origins, ())
     made: list[Place] = []
-    reader = FakeMemory(server)
+    reader, person = FakeMemory(server), FakePerson()
     memory = ModelMemory(lambda: resolved)
-    sizes = Sizes(sessions, directory, memory, Room(sessions), reader, lambda: made[0].seconds)
-    models.prepare = sizes.prepare
-    monitor = Monitor(sessions, sizes, lambda reading, _: made[0].low.append(reading))
-    made.append(Place(server, reader, sessions, directory, sizes, monitor, settings, origins))
+    sizes = Sizes(sessions, directory, memory, process.room, reader, lambda: made[0].seconds)
+    sessions.models.prepare = sizes.prepare
+    guard = MemoryGuard(sessions, sizes, process.compressions, process.snapshots, person, clock=lambda: made[0].seconds)
+    monitor = Monitor(sessions, sizes, lambda reading, _: made[0].low.append(reading), guard)
+    made.append(Place(server, reader, sessions, directory, sizes, monitor, settings, origins, process, guard, person))
     sessions.bus.subscribe(made[0].signals.append)
     return made[0]

@@ -47,9 +47,9 @@ def engine_is_installed() -> bool:
 
 
 @contextmanager
-def running_engine(model: Path, chat_template: str = "") -> Iterator[Engine]:
+def running_engine(model: Path, chat_template: str = "", context_size: int = 512) -> Iterator[Engine]:
     """An engine with ``model``; it ends with the block, or with this process."""
-    command = [sys.executable, __file__, str(model), chat_template]
+    command = [sys.executable, __file__, str(model), chat_template, str(context_size)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -65,17 +65,18 @@ def running_engine(model: Path, chat_template: str = "") -> Iterator[Engine]:
                 child.kill()
 
 
-def _serve(model: str, chat_template: str) -> None:
+def _serve(model: str, chat_template: str, context_size: str) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.hostnames = ["127.0.0.1"]
     params.port = 0
-    params.n_ctx = 512
+    params.n_ctx = int(context_size)
     params.n_parallel = 1
     params.fit_params = False
     params.cache_ram_mib = 0
+    params.endpoint_props = params.endpoint_slots = True
     params.warmup = False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     if chat_template:

@@ -13,6 +13,7 @@ from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
 from ullage.app.configuration import Configuration
+from ullage.contexts.command_lines import EXECUTABLE
 from ullage.errors import UllageError
 from ullage.events import Event
 from ullage.lsp.server import Handler, Hooks, UllageServer
@@ -22,8 +23,9 @@ from ullage.store.folder import StorageFolder, open_folder
 
 if TYPE_CHECKING:
     from ullage.app.parts import Parts
-    from ullage.contexts.values import ContextStatus
+    from ullage.contexts.values import CommandResult, ContextStatus
     from ullage.lsp.notifications import Notifier
+    from ullage.lsp.work_done import WorkDone
     from ullage.memory.readings import MemoryReading
 
 logger = logging.getLogger(__name__)
@@ -45,17 +47,22 @@ class Application:
         self._parts: Parts | None = None
         self._handlers: Mapping[str, Handler] = {}
         self._notifier: Notifier | None = None
+        self._work_done: WorkDone | None = None
         self._notified = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self._server = UllageServer(
             {method: self._handler(method) for method in REQUESTS},
-            Hooks(
+            commands=EXECUTABLE,
+            hooks=Hooks(
                 initialize=self._initialize,
                 initialized=self._initialized,
                 shutdown=self._shutdown,
                 folders_changed=self._folders_changed,
                 folders_renamed=self._folders_renamed,
                 configuration_changed=self._configuration_changed,
+                files_changed=self._files_changed,
+                progress_cancelled=self._progress_cancelled,
+                execute=self._execute,
             ),
         )
 
@@ -69,12 +76,16 @@ class Application:
         return self._parts
 
     def _assemble(self) -> Parts:
-        from ullage.app.parts import assemble  # noqa: PLC0415  # start-up: see the class
+        from ullage.app.parts import ClientSide, assemble  # noqa: PLC0415  # start-up: see the class
         from ullage.lsp.handlers import Handlers  # noqa: PLC0415  # start-up: see the class
         from ullage.lsp.notifications import Notifier  # noqa: PLC0415  # start-up: see the class
+        from ullage.lsp.person import PersonAtEditor  # noqa: PLC0415  # start-up: see the class
+        from ullage.lsp.work_done import WorkDone  # noqa: PLC0415  # start-up: see the class
 
         assert self._folder is not None, "initialize comes first"
-        parts = assemble(self._configuration, self._folder, self._client.name, self._tell_low)
+        self._work_done = work_done = WorkDone(self._server, self._client.shows_progress)
+        client = ClientSide(self._client.name, self._tell_low, PersonAtEditor(self._server), work_done.of_server)
+        parts = assemble(self._configuration, self._folder, client)
         self._handlers = Handlers(
             directory=parts.directory,
             conversations=parts.conversations,
@@ -82,7 +93,11 @@ class Application:
             completions=parts.completions,
             reports=parts.reports,
             sizes=parts.sizes,
-            resolved=lambda: self._configuration.resolved,
+            compressions=parts.compressions,
+            snapshots=parts.snapshots,
+            archive=parts.archive,
+            commands=parts.commands,
+            work_done=work_done,
             progress=self._server.progress,
         ).table()
         self._notifier = Notifier(
@@ -93,20 +108,38 @@ class Application:
         parts.sessions.bus.subscribe(self._notifier.hear)
         self._keep(parts.yielding.watch())
         self._keep(parts.monitor.watch())
+        self._keep(self._watch_files())
         return parts
 
     def _handler(self, method: str) -> Handler:
         """A request sees what the notifications before it have brought about: folders, names, settings."""
 
         async def handle(params: Any) -> Any:
-            if self._notified.locked():
-                async with self._notified:
-                    pass
-            if self._parts is None:
-                self._parts = self._assemble()
+            await self._settled()
             return await self._handlers[method](params)
 
         return handle
+
+    async def _settled(self) -> None:
+        if self._notified.locked():
+            async with self._notified:
+                pass
+        if self._parts is None:
+            self._parts = self._assemble()
+
+    async def _execute(self, params: lsp.ExecuteCommandParams) -> CommandResult:
+        """A command of an editor that only speaks the standard protocol: what it answers is shown there, too."""
+        from ullage.contexts.finishing import cancellable_until_begun  # noqa: PLC0415  # start-up: see the class
+        from ullage.contexts.markdown import plain  # noqa: PLC0415  # start-up: see the class
+
+        await self._settled()
+        result = await cancellable_until_begun(self.parts.commands.execute(params.command, params.arguments))
+        self._show(lsp.MessageType.Info, plain(result.markdown))
+        return result
+
+    async def _progress_cancelled(self, token: int | str) -> None:
+        if self._work_done is not None:
+            self._work_done.cancel(token)
 
     async def _initialize(self, params: lsp.InitializeParams) -> None:
         self._configuration.start(params.initialization_options)
@@ -115,6 +148,8 @@ class Application:
 
     async def _initialized(self) -> None:
         async with self._notified:
+            for folder in self._client.folders:
+                self._configuration.open_folder(folder)
             await self._ask_for_settings()
             for folder in self._client.folders:
                 await self._open_main(folder)
@@ -131,18 +166,44 @@ class Application:
 
     async def _folders_changed(self, event: lsp.WorkspaceFoldersChangeEvent) -> None:
         async with self._notified:
+            before = self._configuration.settings
+            for folder in event.removed:
+                self._configuration.close_folder(folder.uri)
+            for folder in event.added:
+                self._configuration.open_folder(folder.uri)
+            await self._settings_changed(before)
             for folder in event.removed:
                 with suppress(UllageError):
                     await self.parts.directory.folder_removed(folder.uri)
             for folder in event.added:
                 await self._open_main(folder.uri)
+        self._tell_problems()
+
+    async def _files_changed(self, _: object = None) -> None:
+        async with self._notified:
+            before = self._configuration.settings
+            if not self._configuration.refresh():
+                return
+            await self._settings_changed(before)
+        self._tell_problems()
+        self.parts.sessions.stale(None)
+
+    async def _watch_files(self) -> None:
+        while True:
+            await asyncio.sleep(self._configuration.settings.memory.poll_seconds)
+            await self._files_changed()
 
     async def _folders_renamed(self, params: lsp.RenameFilesParams) -> None:
         left_behind = 0
         async with self._notified:
+            before = self._configuration.settings
             for file in params.files:
+                if self._configuration.has_folder(file.old_uri):
+                    self._configuration.close_folder(file.old_uri)
+                    self._configuration.open_folder(file.new_uri)
                 with suppress(UllageError):
                     left_behind += await self.parts.directory.folder_renamed(file.old_uri, file.new_uri)
+            await self._settings_changed(before)
         if left_behind:
             text = (
                 f"{left_behind} of the folder's contexts stayed with its old name: another window writes them, or the"
@@ -195,6 +256,9 @@ class Application:
         """What was found out of models goes by the settings of that time: with others they are looked up anew."""
         before = self._configuration.settings
         self._configuration.change(section)
+        await self._settings_changed(before)
+
+    async def _settings_changed(self, before: Settings) -> None:
         after = self._configuration.settings
         same_servers = _of_servers(before) == _of_servers(after)
         if same_servers and before.tokens == after.tokens:
@@ -209,7 +273,7 @@ class Application:
         self._server.notify_client("context/lowMemory", LowMemoryParams(reading, threshold))
 
     def _tell_problems(self) -> None:
-        problems = self._configuration.resolved.problems
+        problems = self._configuration.untold_problems()
         if problems:
             text = "; ".join(str(problem) for problem in problems)
             self._show(lsp.MessageType.Warning, f"{text}. The next lower source is used.")
@@ -253,15 +317,17 @@ class _Client:
     name: str = "an editor"
     folders: tuple[str, ...] = ()
     answers_configuration: bool = False
+    shows_progress: bool = False
 
     @classmethod
     def of(cls, params: lsp.InitializeParams) -> _Client:
         folders = tuple(folder.uri for folder in params.workspace_folders or ())
         if not folders and params.root_uri:
             folders = (params.root_uri,)
-        workspace = params.capabilities.workspace
+        workspace, window = params.capabilities.workspace, params.capabilities.window
         return cls(
             name=params.client_info.name if params.client_info else "an editor",
             folders=folders,
             answers_configuration=bool(workspace and workspace.configuration),
+            shows_progress=bool(window and window.work_done_progress),
         )

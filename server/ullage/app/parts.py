@@ -8,20 +8,29 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from ullage.app.configuration import Configuration
+from ullage.contexts.archive import Archive
+from ullage.contexts.background import BackgroundCompressions
 from ullage.contexts.chat import Chats
+from ullage.contexts.commands import Commands
 from ullage.contexts.completion import Completions
+from ullage.contexts.compression import Compressions
 from ullage.contexts.conversation import Conversations
 from ullage.contexts.counters import Counters
 from ullage.contexts.directory import Directory
+from ullage.contexts.memory_guard import MemoryGuard, Person
 from ullage.contexts.model_memory import ModelMemory
 from ullage.contexts.models import Models
 from ullage.contexts.monitor import Monitor
+from ullage.contexts.progress import LongWork
 from ullage.contexts.report import Reports
 from ullage.contexts.room import Room
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
+from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.store_thread import StoreThread
+from ullage.contexts.summarising import Summariser
 from ullage.contexts.takeover import Yielding
+from ullage.contexts.window_guard import WindowGuard
 from ullage.events import EventBus
 from ullage.hardware.polling import Poller
 from ullage.hardware.system import SystemMemory
@@ -30,6 +39,17 @@ from ullage.providers.base import Provider
 from ullage.store.folder import StorageFolder
 from ullage.store.locks import ContextLocks
 from ullage.store.opening import open_store
+from ullage.store.snapshot_files import SnapshotFiles
+
+
+@frozen(eq=False)
+class ClientSide:
+    """The client and its person, as the use cases know them. ``long_work`` shows what takes its time."""
+
+    name: str
+    tell_low: Callable[[MemoryReading, int], None]
+    person: Person
+    long_work: LongWork
 
 
 @frozen(eq=False)
@@ -41,13 +61,19 @@ class Parts:
     completions: Completions
     reports: Reports
     sizes: Sizes
+    compressions: Compressions
+    background: BackgroundCompressions
+    snapshots: Snapshots
+    archive: Archive
+    commands: Commands
     monitor: Monitor
     reader: Poller
     yielding: Yielding
 
     async def close(self) -> None:
-        """End the model servers that are ours, free the locks, close the store; in this order."""
+        """End the compressions and the model servers that are ours, free the locks, close the store; in this order."""
         self.reader.close()
+        await self.background.stop()
         await self.sessions.models.close()
         self.sessions.locks.release_all()
         await self.sessions.store.close()
@@ -56,8 +82,7 @@ class Parts:
 def assemble(
     configuration: Configuration,
     folder: StorageFolder,
-    client_name: str,
-    tell_low: Callable[[MemoryReading, int], None],
+    client: ClientSide,
 ) -> Parts:
     """Sends nothing and waits for nothing; the store begins to open on its thread."""
     store = StoreThread(lambda: open_store(folder))
@@ -71,28 +96,51 @@ def assemble(
     models = Models(providers, counters.choose, store, lambda: configuration.settings)
     sessions = Sessions(
         store=store,
-        locks=ContextLocks(folder, client_name),
+        locks=ContextLocks(folder, client.name),
         models=models,
         bus=EventBus(),
         settings=lambda: configuration.settings,
         counters=counters,
+        settings_of=configuration.settings_for,
     )
     directory = Directory(sessions)
-    room = Room(sessions)
+    snapshots = Snapshots(sessions, directory, SnapshotFiles(folder))
+    directory.before_delete = snapshots.erase_context
+    compressions = Compressions(sessions, Summariser(sessions))
+    background = BackgroundCompressions(compressions, client.long_work)
+    window_guard = WindowGuard(sessions, compressions, background, snapshots)
+    room = Room(sessions, compressions, background, window_guard)
     reader = Poller()
     sizes = Sizes(
         sessions, directory, ModelMemory(lambda: configuration.resolved), room, reader, read_ram=SystemMemory().read
     )
     models.prepare = sizes.prepare
-    monitor = Monitor(sessions, sizes, tell_low)
+    memory_guard = MemoryGuard(sessions, sizes, compressions, snapshots, client.person)
+    monitor = Monitor(sessions, sizes, client.tell_low, memory_guard)
+    reports = Reports(sessions, directory, sizes, monitor, snapshots, configuration.resolved_for)
+    conversations = Conversations(sessions, directory, window_guard)
+    archive = Archive(sessions, snapshots.forget, window_guard)
     return Parts(
         sessions=sessions,
         directory=directory,
-        conversations=Conversations(sessions, directory),
-        chats=Chats(sessions, room),
+        conversations=conversations,
+        chats=Chats(sessions, room, background, window_guard),
         completions=Completions(sessions, directory),
-        reports=Reports(sessions, directory, sizes, monitor),
+        reports=reports,
         sizes=sizes,
+        compressions=compressions,
+        background=background,
+        snapshots=snapshots,
+        archive=archive,
+        commands=Commands(
+            directory=directory,
+            conversations=conversations,
+            reports=reports,
+            sizes=sizes,
+            snapshots=snapshots,
+            compressions=compressions,
+            archive=archive,
+        ),
         monitor=monitor,
         reader=reader,
         yielding=Yielding(sessions),

@@ -12,7 +12,7 @@ from attrs import Factory, define, frozen
 
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.counting import Groups
-from ullage.contexts.values import Partial, StopReason, Timing
+from ullage.contexts.values import CompressionResult, Partial, StopReason, Timing
 from ullage.conversation.messages import Message, ToolCall
 from ullage.errors import ContextOverflow, ProviderError, WindowExceeded
 from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished
@@ -32,11 +32,12 @@ BELIEVED_SHARE = 0.75
 @frozen
 class Prompt:
     """What is sent. ``tokens`` is the count, None where a rough one was enough; ``room`` is what the window leaves for
-    the answer at least, None where the window is not known."""
+    the answer at least, None where the window is not known. ``compressed``: what was done to make it fit."""
 
     groups: Groups
     tokens: int | None
     room: int | None
+    compressed: CompressionResult | None = None
 
 
 @define

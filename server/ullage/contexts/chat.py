@@ -18,14 +18,17 @@ from ullage.contexts.answering import (
     stream_answer,
     was_cut,
 )
+from ullage.contexts.background import BackgroundCompressions
 from ullage.contexts.drafts import checked_text
 from ullage.contexts.finishing import finish
+from ullage.contexts.progress import Report, unreported
 from ullage.contexts.room import Room
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned
 from ullage.contexts.values import ChatResult
 from ullage.contexts.views import views
+from ullage.contexts.window_guard import WindowGuard
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import WindowChange
 from ullage.conversation.turns import is_pending
@@ -47,6 +50,7 @@ class _Turn:
     session: Session
     options: AnswerOptions
     emit: Emit
+    report: Report
     tokens_before: int
     question: tuple[str, ...] = ()
     answer: Answer = Factory(Answer)
@@ -57,21 +61,27 @@ class _Turn:
 class Chats:
     sessions: Sessions
     room: Room
+    background: BackgroundCompressions
+    guard: WindowGuard
 
-    async def chat(self, context_id: str, text: str | None, options: AnswerOptions, emit: Emit) -> ChatResult:
-        """Say ``text`` and have it answered; without it, have answered what is pending."""
+    async def chat(
+        self, context_id: str, text: str | None, options: AnswerOptions, emit: Emit, report: Report = unreported
+    ) -> ChatResult:
+        """Say ``text`` and have it answered; without it, have answered what is pending. ``report`` hears what the
+        answer has to wait for."""
         session = await self.sessions.get(context_id)
         if session.answering:
             raise ContextBusy(
                 "This context is answering already. Wait for the answer, or cancel it.", reason="answering"
             )
         session.answering, session.answer = True, asyncio.current_task()
-        turn = _Turn(session, options, emit, session.counted.tokens if session.counted else 0)
+        turn = _Turn(session, options, emit, report, session.counted.tokens if session.counted else 0)
         try:
             await self._ask(turn, text)
             return await self._answered(turn)
         finally:
             session.answering, session.answer = False, None
+            self.background.resume()
             self.sessions.stale(session.id)
 
     async def _ask(self, turn: _Turn, text: str | None) -> None:
@@ -112,14 +122,17 @@ class Chats:
         await self._learn(turn, prompt)
         usage = await self.sessions.usage(session, turn.options.max_tokens)
         session.growth.append(usage.tokens - session.tools_tokens - turn.tokens_before)
+        await self.guard.grown(session, usage)
         [shown] = await views(self.sessions, session.state, [message])
-        return ChatResult(shown, usage, answer.timing, None, None, answer.stop_reason)
+        return ChatResult(shown, usage, answer.timing, prompt.compressed, None, answer.stop_reason)
 
     async def _streamed(self, turn: _Turn) -> Prompt:
         """Ask; where the server refuses the prompt as too long, make more room by a rule and ask once more."""
         if turn.question[-1] not in turn.session.state.ids:
             raise InvalidArgument("The question left the window before it was answered. Ask it again.", "text")
-        prompt = await self.room.prompt(turn.session, turn.active, turn.options)
+        await self.background.give_way(turn.active, spared=turn.session)
+        prompt = await self.room.prompt(turn.session, turn.active, turn.options, report=turn.report)
+        await self.background.give_way(turn.active)
         try:
             await self._stream(turn, prompt)
         except WindowExceeded as refusal:

@@ -16,6 +16,7 @@ from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned, replacing
 from ullage.contexts.values import Counts, MessageView, Undone
 from ullage.contexts.views import views
+from ullage.contexts.window_guard import WindowGuard
 from ullage.conversation.ids import is_ulid
 from ullage.conversation.messages import Message, speaks_of_tools
 from ullage.conversation.operations import UNDONE_BY_DEFAULT, Operation, WindowChange, undo_change
@@ -30,6 +31,7 @@ from ullage.store.store import Store
 class Conversations:
     sessions: Sessions
     directory: Directory
+    guard: WindowGuard
 
     async def append(self, context_id: str, drafts: Sequence[Draft]) -> tuple[list[MessageView], Usage]:
         """Add messages at the window's end. What an earlier try with the same ids added is not added again."""
@@ -45,6 +47,7 @@ class Conversations:
 
         await self.sessions.change(session, plan)
         usage = await self.sessions.usage(session, exactly=False)
+        await self.guard.grown(session, usage)
         return await views(self.sessions, session.state, messages), usage
 
     async def messages(
@@ -88,14 +91,15 @@ class Conversations:
         async def plan(state: ContextState) -> Planned | None:
             kept = tuple(m for m in state.messages if m.role == "system" or m.id in state.pinned)
             kept = tuple(m for m in kept if m.summary_of is None)
+            masked = state.masked & {m.id for m in kept}
             if len(kept) == len(state.messages):
                 return None
             carried = frozenset(m.id for m in kept if m.role != "system")
             detail: dict[str, object] = {"removed": len(state.messages) - len(kept)}
-            return replacing(self.sessions.operation(context_id, "clear", detail), state, kept, carried)
+            return replacing(self.sessions.operation(context_id, "clear", detail), state, kept, carried, masked=masked)
 
         if await self.sessions.change(session, plan) is not None:
-            session.growth.clear()
+            session.relieved()
             self.sessions.tell("cleared", session, {"messages": len(session.state.messages)})
         return await self.sessions.usage(session)
 
@@ -112,7 +116,10 @@ class Conversations:
         await self.sessions.change(session, plan)
         undone = target[0].operation
         self.sessions.tell("undone", session, {"operationId": undone.id, "kind": undone.kind})
-        return Undone(undone, await self.sessions.usage(session))
+        usage = await self.sessions.usage(session)
+        session.relieved()
+        session.attempted_tokens = usage.tokens
+        return Undone(undone, usage)
 
     async def _undoing(self, state: ContextState, target: LoggedOperation) -> Planned:
         context_id, change = state.record.id, target.change
@@ -127,8 +134,10 @@ class Conversations:
         ids = [id_ for id_ in undo_change(state.ids, change) if id_ in present or id_ not in taken_back]
         detail: dict[str, object] = {"operationId": target.operation.id, "kind": target.operation.kind}
         operation = self.sessions.operation(context_id, "undo", detail)
+        window = tuple(by_id[id_] for id_ in ids)
         carried = None if change.carried_before is None else frozenset(change.carried_before)
-        return replacing(operation, state, tuple(by_id[id_] for id_ in ids), carried, undoes=target.operation.id)
+        masked = None if change.masked_before is None else frozenset(change.masked_before)
+        return replacing(operation, state, window, carried, masked=masked, undoes=target.operation.id)
 
     async def history(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[Operation]:
         """What was done, several contexts merged in time order; without ids, all of them."""

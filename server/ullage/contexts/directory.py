@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
 from attrs import define
 
+from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.drafts import checked_text
 from ullage.contexts.finishing import begin, finish
+from ullage.contexts.modes import persona, preferred_model, preferred_model_if_offered
 from ullage.contexts.session import Session
-from ullage.contexts.sessions import Sessions, cancelled_and_settled
+from ullage.contexts.sessions import Sessions, stop_work
 from ullage.contexts.state import ContextState, Planned
 from ullage.contexts.values import Context, Priority, SwitchResult
 from ullage.contexts.workspaces import moved, normalise_uri
@@ -30,12 +33,18 @@ TOLD = ("name", "mode", "model", "provider", "workspace_uri")
 """What the log tells of a change of the record; a system prompt is the person's own words, and stays out of it."""
 
 
+async def _nothing_else(_: str) -> None:
+    """Until somebody keeps files of a context."""
+
+
 @define(eq=False)
 class Directory:
-    """``active_id`` is the context that requests without an id mean."""
+    """``active_id`` is the context that requests without an id mean; ``before_delete`` erases what lies beside the
+    store."""
 
     sessions: Sessions
     active_id: str | None = None
+    before_delete: Callable[[str], Awaitable[None]] = _nothing_else
 
     async def open(
         self,
@@ -48,22 +57,25 @@ class Directory:
         take_over: bool = False,
     ) -> Context:
         """The context of this workspace and name, made on first use. ``take_over`` asks another process that writes it
-        to let go."""
+        to let go.
+
+        A mode that is new to the context brings its prompt and its model. A model that nobody offers at this moment is
+        no reason not to open: it is tried again at the next opening, as long as the context has no model of its own.
+        """
         uri, name = normalise_uri(workspace_uri), _checked_name(name)
         if mode is not None:
-            self._mode(mode)
+            self._persona(mode)
         choice = await self.sessions.models.find(model) if model else None
         record = await self._found_or_made(uri, name, mode)
         session = await self.sessions.get(record.id)
         if take_over:
             await self.sessions.own_now(session, take_over=True)
-        changes: dict[str, Any] = {"dormant": False} if session.state.record.dormant else {}
-        if mode is not None and session.state.record.mode != mode:
-            changes |= {"mode": mode, "system_prompt": self._mode(mode).system_prompt}
-        if choice and choice.name != session.state.record.model:
-            changes |= {"provider": choice.provider.name, "model": choice.name}
+        before = session.state.record
+        changes = await self._opening(before, mode, choice)
         if changes:
             await self._amend(session, "open", changes)
+        if "model" in changes and before.model is not None:
+            self._tell_model(session, before.model)
         if activate:
             self._activate(session.id)
         self.sessions.stale(session.id)
@@ -78,12 +90,18 @@ class Directory:
         workspace_uri: str | None = None,
         system_prompt: str | None = None,
     ) -> Context:
-        """Rename, move, or give another mode or system prompt; an empty text takes the present one away."""
+        """Rename, move, or give another mode or system prompt; an empty text takes the present one away.
+
+        A mode brings its prompt and its model, also where the context has that mode already. Where its model can't be
+        had, ModelUnavailable or ProviderUnavailable says so and nothing is changed. Without a mode the model stays.
+        """
         session = await self.sessions.get(context_id)
         changes: dict[str, Any] = {}
         if mode is not None:
-            persona = self._mode(mode) if mode else Mode()
-            changes |= {"mode": mode or None, "system_prompt": persona.system_prompt}
+            chosen = self._persona(mode) if mode else Mode()
+            model = await preferred_model(self.sessions.models, chosen)
+            changes |= {"mode": mode or None, "system_prompt": chosen.system_prompt}
+            changes |= _with_model(session.state.record, model)
         if system_prompt is not None:
             checked_text(system_prompt, "systemPrompt")
             changes["system_prompt"] = system_prompt or None
@@ -92,8 +110,11 @@ class Directory:
         if workspace_uri is not None:
             changes["workspace_uri"] = normalise_uri(workspace_uri)
         await self._refuse_taken(session, changes)
+        previous = session.state.record.model
         if changes:
             await self._amend(session, "update", changes)
+        if "model" in changes:
+            self._tell_model(session, previous)
         return await self.context(session)
 
     async def all(self) -> list[Context]:
@@ -123,7 +144,7 @@ class Directory:
         """Let a context rest. An answer on its way is kept as far as it has come. Where another process is writing the
         context it rests for this client only."""
         session = await self.sessions.get(context_id)
-        await self._stop_answer(session)
+        await stop_work(session)
         if not session.state.record.dormant and await self.sessions.own_if_free(session):
             await self._amend(session, "close", {"dormant": True})
         context = attrs.evolve(await self.context(session), priority="dormant")
@@ -133,15 +154,19 @@ class Directory:
     async def delete(self, context_id: str) -> None:
         """Erase a context for good."""
         session = await self.sessions.get(context_id)
-        await self._stop_answer(session)
+        await stop_work(session)
         async with session.mutex:
             await self.sessions.own(session)
             begin()
-            await finish(self.sessions.store.run(lambda store: store.delete(session.id)))
+            await finish(self._erase(session.id))
             session.lock.release()
             self.sessions.drop(session)
         if self.active_id == session.id:
             self.active_id = None
+
+    async def _erase(self, context_id: str) -> None:
+        await self.before_delete(context_id)
+        await self.sessions.store.run(lambda store: store.delete(context_id))
 
     async def resolve(self, context_id: str | None) -> Session:
         """The named context, or the active one."""
@@ -155,9 +180,7 @@ class Directory:
         active = await self.sessions.models.find(model)
         previous = session.state.record.model
         await self._amend(session, "selectModel", {"provider": active.provider.name, "model": active.name})
-        session.growth.clear()
-        detail: dict[str, object] = {"model": active.name, "provider": active.provider.name, "previous": previous}
-        self.sessions.tell("modelChanged", session, detail)
+        self._tell_model(session, previous)
         return await self.context(session)
 
     async def folder_renamed(self, old_uri: str, new_uri: str) -> int:
@@ -186,7 +209,7 @@ class Directory:
         for session in self.sessions.opened():
             if session.state.record.workspace_uri != normal:
                 continue
-            await self._stop_answer(session)
+            await stop_work(session)
             await self._rest(session)
 
     async def context(self, session: Session, *, exactly: bool = True) -> Context:
@@ -214,12 +237,26 @@ class Directory:
             return "dormant"
         return "active" if record.id == self.active_id else "ready"
 
-    def _mode(self, name: str) -> Mode:
-        modes = self.sessions.settings().modes
-        if name not in modes:
-            known = ", ".join(sorted(modes)) or "none yet"
-            raise InvalidArgument(f"There is no mode of this name in the settings (there are: {known}).", "mode")
-        return modes[name]
+    async def _opening(self, record: ContextRecord, mode: str | None, choice: ActiveModel | None) -> dict[str, Any]:
+        """What opening changes of a context. A model that was asked for goes before the mode's."""
+        changes: dict[str, Any] = {"dormant": False} if record.dormant else {}
+        if mode is not None:
+            chosen, is_new = self._persona(mode), record.mode != mode
+            if is_new:
+                changes |= {"mode": mode, "system_prompt": chosen.system_prompt}
+            if choice is None and (is_new or record.model is None):
+                choice = await preferred_model_if_offered(self.sessions.models, chosen)
+        return changes | _with_model(record, choice)
+
+    def _persona(self, mode: str) -> Mode:
+        return persona(self.sessions.settings(), mode)
+
+    def _tell_model(self, session: Session, previous: str | None) -> None:
+        """The trend was that of another tokenizer."""
+        session.growth.clear()
+        record = session.state.record
+        detail: dict[str, object] = {"model": record.model, "provider": record.provider, "previous": previous}
+        self.sessions.tell("modelChanged", session, detail)
 
     async def _found_or_made(self, uri: str, name: str, mode: str | None) -> ContextRecord:
         found = await self.sessions.store.run(lambda store: store.find(uri, name))
@@ -236,7 +273,7 @@ class Directory:
             created_at=now,
             last_used_at=now,
             mode=mode,
-            system_prompt=self._mode(mode).system_prompt if mode else None,
+            system_prompt=self._persona(mode).system_prompt if mode else None,
         )
         operation = self.sessions.operation(record.id, "open", {"name": name})
 
@@ -278,9 +315,12 @@ class Directory:
         if self.active_id == session.id:
             self.active_id = None
 
-    async def _stop_answer(self, session: Session) -> None:
-        if session.answer is not None:
-            await cancelled_and_settled(session.answer)
+
+def _with_model(record: ContextRecord, active: ActiveModel | None) -> dict[str, Any]:
+    """The changes that make a model the context's own."""
+    if active is None or active.name == record.model:
+        return {}
+    return {"provider": active.provider.name, "model": active.name}
 
 
 def _checked_name(name: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from attrs import Factory, define
 
+from ullage.contexts.memory_guard import MemoryGuard
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
 from ullage.contexts.values import MemorySample
@@ -33,6 +34,7 @@ class Monitor:
     sessions: Sessions
     sizes: Sizes
     tell_low: Callable[[MemoryReading, int], None]
+    guard: MemoryGuard
     history: deque[MemorySample] = Factory(deque)
     _watermark: Watermark | None = None
     _shown: int | None = None
@@ -67,7 +69,9 @@ class Monitor:
             self.sessions.stale(None)
 
     async def follow(self) -> None:
-        """Sizes follow what was read. One model that can't be changed keeps no other from it."""
+        """The guard acts on what was read, and sizes follow it. One model that can't be changed keeps no other from
+        it."""
+        await self.guard.look()
         for active in self.sessions.models.in_use():
             try:
                 await self.sizes.follow_memory(active)

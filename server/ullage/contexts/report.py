@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 from attrs import define
 
@@ -11,8 +13,10 @@ from ullage.contexts.monitor import Monitor
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
+from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.values import (
     AutoCompress,
+    CompressionRecord,
     Context,
     ContextStats,
     ContextStatus,
@@ -25,8 +29,13 @@ from ullage.contexts.values import (
 )
 from ullage.contexts.views import window_text
 from ullage.conversation.messages import Message
+from ullage.conversation.operations import Operation
 from ullage.conversation.usage import warning_for
 from ullage.settings import Resolved
+from ullage.store.records import LoggedOperation
+
+LOOKED_THROUGH = 1000
+"""The newest operations among which compressions are looked for."""
 
 
 @define(eq=False)
@@ -35,6 +44,8 @@ class Reports:
     directory: Directory
     sizes: Sizes
     monitor: Monitor
+    snapshots: Snapshots
+    resolved_of: Callable[[str], Resolved]
 
     async def status(self, context_id: str | None) -> ContextStatus:
         """The context's status once its model was looked for."""
@@ -51,7 +62,8 @@ class Reports:
         return await self._status(session, await self.directory.context(session, exactly=False))
 
     async def _status(self, session: Session, context: Context) -> ContextStatus:
-        settings = self.sessions.settings().context
+        settings = self.sessions.context_settings(session)
+        snapshots, _ = await self.snapshots.count_and_bytes(session.id)
         active = self.sessions.models.known(session.state.record)
         usage = context.usage
         return ContextStatus(
@@ -60,14 +72,14 @@ class Reports:
             usage=usage,
             memory=self.sizes.reader.last,
             kv_cache=self._kv_cache(active),
-            snapshots=0,
+            snapshots=snapshots,
             auto_size=self.sizes.choice(active).auto if active else settings.auto_size,
             auto_compress=AutoCompress(settings.compression.enabled, settings.compression.threshold),
             warning=warning_for(usage.pressure, settings.compression.threshold),
             text=window_text(usage.tokens, usage.limit),
         )
 
-    async def stats(self, context_id: str | None, resolved: Resolved) -> ContextStats:
+    async def stats(self, context_id: str | None) -> ContextStats:
         session = await self.directory.resolve(context_id)
         status = await self.status(session.id)
         timing = session.last_timing
@@ -77,8 +89,8 @@ class Reports:
             **attrs.asdict(status, recurse=False),
             weights_bytes=known.weights_bytes if known else None,
             tokens_by_role=await self._by_role(session),
-            compressions=(),
-            snapshot_bytes=0,
+            compressions=await self._compressions(session),
+            snapshot_bytes=(await self.snapshots.count_and_bytes(session.id))[1],
             count_cache=CountCacheStats(counts.hits, counts.misses),
             prompt=PromptStats(session.prompt_evaluated, session.prompt_reused),
             timings=TimingStats(
@@ -88,9 +100,14 @@ class Reports:
                 if timing
                 else None,
             ),
-            settings=tuple(resolved.values()),
+            settings=tuple(self.resolved_of(session.state.record.workspace_uri).values()),
             memory_history=tuple(self.monitor.history),
         )
+
+    async def _compressions(self, session: Session) -> tuple[CompressionRecord, ...]:
+        """Those that stand, the oldest first."""
+        logged = await self.sessions.store.run(lambda store: store.operations([session.id], None, LOOKED_THROUGH))
+        return tuple(_record(entry.operation) for entry in logged if _is_compression(entry))
 
     def _kv_cache(self, active: ActiveModel | None) -> KvCacheState:
         memory = self.sizes.memory
@@ -109,6 +126,20 @@ class Reports:
             return sum(tokens for m, tokens in zip(messages, counts, strict=True) if _role(m) == role)
 
         return TokensByRole(total("system"), total("user"), total("assistant"), total("tool"))
+
+
+def _is_compression(entry: LoggedOperation) -> bool:
+    return entry.operation.kind in ("compress", "trim") and not entry.undone
+
+
+def _record(operation: Operation) -> CompressionRecord:
+    """Of an operation's own detail; versions before compression logged no figures."""
+    strategy, ratio = operation.detail.get("strategy"), operation.detail.get("ratio")
+    return CompressionRecord(
+        operation.at,
+        strategy if strategy in ("summarize", "hybrid") else "truncate",
+        ratio if isinstance(ratio, float) else 1.0,
+    )
 
 
 def _role(message: Message) -> str:

@@ -22,7 +22,7 @@ from ullage.conversation.operations import Operation, OperationKind, Origin
 from ullage.conversation.usage import CountSource, Usage, measure, reserved_tokens
 from ullage.errors import UllageError, UnknownContext
 from ullage.events import Event, EventBus, EventKind, StatusStale
-from ullage.settings import Settings
+from ullage.settings import ContextSettings, Settings
 from ullage.store.locks import ContextLocks
 from ullage.store.records import ContextRecord
 from ullage.store.store import Store
@@ -34,7 +34,11 @@ Plan = Callable[[ContextState], Awaitable[Planned | None]]
 
 @define(eq=False)
 class Sessions:
-    """What all use cases share: the sessions, and the parts that they are made of."""
+    """What all use cases share: the sessions, and the parts that they are made of.
+
+    ``settings`` are the process's, which models and their sizes go by; ``settings_of`` those of a workspace, which
+    conversations go by.
+    """
 
     store: StoreThread
     locks: ContextLocks
@@ -42,6 +46,7 @@ class Sessions:
     bus: EventBus
     settings: Callable[[], Settings]
     counters: Counters
+    settings_of: Callable[[str], Settings]
     stamp: Stamp = Factory(Stamp)
     counts: CountCache = Factory(CountCache)
     _open: dict[str, Session] = Factory(dict)
@@ -129,13 +134,17 @@ class Sessions:
             session.lock.release()
             raise
 
+    def context_settings(self, session: Session) -> ContextSettings:
+        """What is set for conversations in this context's workspace."""
+        return self.settings_of(session.state.record.workspace_uri).context
+
     async def usage(self, session: Session, max_tokens: int | None = None, *, exactly: bool = True) -> Usage:
         """How full the window is, counted for the context's model as far as it is known by now."""
         state = session.state
         form = await self.counted(session, state, exactly=exactly)
         active = self.models.known(state.record)
         limit = active.limit if active else None
-        context = self.settings().context
+        context = self.context_settings(session)
         return measure(
             tokens=form.tokens + session.tools_tokens,
             limit=limit,
@@ -233,7 +242,11 @@ def unknown_context() -> UnknownContext:
     return UnknownContext("There is no context with this id. Ask for the list, or open one for a workspace.")
 
 
-async def cancelled_and_settled(task: asyncio.Task[object]) -> None:
-    """Cancel a task and wait until it has put things in order."""
-    task.cancel()
-    await asyncio.wait([task])
+async def stop_work(session: Session) -> None:
+    """End an answer, which is kept as far as it has come, and a compression; wait until they have put things in
+    order."""
+    tasks = [task for task in (session.answer, session.compressing) if task is not None]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -21,7 +21,7 @@ from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned
 from ullage.errors import ContextBusy, ContextOverflow, InsufficientMemory, UllageError
 from ullage.memory.autosize import Allocated, growth_wait_s, new_size
-from ullage.memory.guard import Allocation, can_allocate
+from ullage.memory.guard import Allocation, CacheMemory, can_allocate
 from ullage.memory.kv_cache import CELL_PADDING
 from ullage.memory.placement import MainMemory
 from ullage.memory.readings import MemoryReading
@@ -167,6 +167,29 @@ class Sizes:
             cache = self.memory.cache_memory(active, known, await self._readings())
         return can_allocate(tokens, usage.tokens, usage.limit, usage.reserved, cache)
 
+    async def cache_memory(self, session: Session) -> CacheMemory | None:
+        """What memory the cache of this context's model may have; None where that is not known, or the model rests."""
+        active = self.sessions.models.known(session.state.record)
+        if active is None or active.window is None:
+            return None
+        known = await self.memory.known_lately(active)
+        return self.memory.cache_memory(active, known, await self._readings()) if known.is_loaded else None
+
+    async def reduce(self, session: Session, *, unbidden: bool = False) -> SizingReport | None:
+        """Give the context's model as much less as memory asks for by now; None where that is not less, or not ours to
+        change. ``unbidden``: not where the person has chosen the size. Raises as `resize`."""
+        active = self.sessions.models.known(session.state.record)
+        if active is None or active.limit is None or not active.can_resize or not _is_ours(active):
+            return None
+        if unbidden and not self.choice(active).auto:
+            return None
+        report = size(await self._request(active, choice=SizeChoice(auto=True, tokens=None)))
+        if not 0 < report.tokens < active.limit:
+            return None
+        report = await self._apply(active, report)
+        await self._log(session, active, report)
+        return report
+
     async def unload(self, model: str) -> int | None:
         """Take a model out of memory; the bytes that this freed, None where they are not known. Raises ContextBusy
         during an answer, and NotSupported where the server can't be told."""
@@ -258,14 +281,14 @@ class Sizes:
             return
         for session in self._users_of(active):
             try:
-                cut = await self.room.shrinking(session, limit)
+                must_shrink = await self.room.must_shrink(session, limit)
             except ContextOverflow as overflow:
                 raise InsufficientMemory(
                     f"A conversation with this model needs {overflow.data.get('needed'):,} tokens, more than {limit:,}"
                     " would leave it. Clear it, or choose a larger size.",
                     **overflow.data,
                 ) from overflow
-            if cut is not None:
+            if must_shrink:
                 await self.sessions.own_now(session)
 
     async def _make_room(self, active: ActiveModel, limit: int) -> None:

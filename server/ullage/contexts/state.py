@@ -25,6 +25,7 @@ class ContextState:
     messages: Growing[Message]
     pinned: frozenset[str]
     carried: frozenset[str]
+    masked: frozenset[str] = frozenset()
     epoch: int = 0
 
     @property
@@ -33,7 +34,7 @@ class ContextState:
 
     @property
     def conversation(self) -> Conversation:
-        return Conversation(self.messages, self.record.system_prompt, self.carried)
+        return Conversation(self.messages, self.record.system_prompt, self.carried, self.masked)
 
     @property
     def is_resting(self) -> bool:
@@ -46,7 +47,9 @@ class ContextState:
 
     @classmethod
     def loaded(cls, record: ContextRecord, window: StoredWindow, epoch: int = 0) -> ContextState:
-        return cls(record, window.revision, Growing(window.messages), window.pinned, window.carried, epoch)
+        return cls(
+            record, window.revision, Growing(window.messages), window.pinned, window.carried, window.masked, epoch
+        )
 
 
 @frozen
@@ -66,7 +69,7 @@ def after(state: ContextState, planned: Planned, revision: int) -> ContextState:
     elif commit.appended:
         messages = messages.grown(commit.messages)
     prompt_changed = commit.record is not None and commit.record.system_prompt != state.record.system_prompt
-    if commit.carried is not None or prompt_changed:
+    if commit.carried is not None or commit.masked is not None or prompt_changed:
         epoch += planned.window is None
     return attrs.evolve(
         state,
@@ -75,6 +78,7 @@ def after(state: ContextState, planned: Planned, revision: int) -> ContextState:
         messages=messages,
         pinned=(state.pinned - set(commit.unpinned)) | set(commit.pinned),
         carried=state.carried if commit.carried is None else commit.carried,
+        masked=state.masked if commit.masked is None else commit.masked,
         epoch=epoch,
     )
 
@@ -84,11 +88,18 @@ def replacing(
     state: ContextState,
     window: tuple[Message, ...],
     carried: frozenset[str] | None = None,
+    *,
+    masked: frozenset[str] | None = None,
     undoes: str | None = None,
+    messages: tuple[Message, ...] = (),
 ) -> Planned:
-    """Another window in place of the present one, told so that it can be undone. ``carried`` None: unchanged."""
+    """Another window in place of the present one, told so that it can be undone. ``carried`` and ``masked`` None:
+    unchanged. ``messages`` are those that were never said before."""
     ids = tuple(message.id for message in window)
     change = change_between(state.ids, ids)
     if carried is not None and carried != state.carried:
         change = attrs.evolve(change, carried_before=tuple(sorted(state.carried)))
-    return Planned(Commit(operation, window=ids, carried=carried, change=change, undoes=undoes), window)
+    if masked is not None and masked != state.masked:
+        change = attrs.evolve(change, masked_before=tuple(sorted(state.masked)))
+    commit = Commit(operation, messages, window=ids, carried=carried, masked=masked, change=change, undoes=undoes)
+    return Planned(commit, window)

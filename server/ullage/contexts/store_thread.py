@@ -18,6 +18,9 @@ T = TypeVar("T")
 QUICK_S = 0.002
 """A disk that makes commits durable in less is waited for in place: going to the thread and back would cost as much."""
 
+MOST_IN_PLACE = 256
+"""New messages and places of a window: a commit of more than that takes long on any disk."""
+
 _WEIGHT = 0.2
 
 
@@ -41,9 +44,10 @@ class StoreThread:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._with_store, work)
 
     def commit_in_place(self, commit: Commit) -> int | None:
-        """Commit without the thread where that takes next to nothing: commits were quick lately, and neither this
-        process nor another is writing. The new revision, or None where it is to be done on the thread."""
-        if self._commit_s >= QUICK_S or self._using.locked():
+        """Commit without the thread where that takes next to nothing: it is a small one, commits were quick lately, and
+        neither this process nor another is writing. The new revision, or None where it is to be done on the thread."""
+        size = len(commit.messages) + len(commit.window or ())
+        if size > MOST_IN_PLACE or self._commit_s >= QUICK_S or self._using.locked():
             return None
         return self._with_store(lambda store: self._timed(store, commit, patient=False))
 

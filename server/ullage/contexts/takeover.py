@@ -7,7 +7,7 @@ import logging
 
 from attrs import define
 
-from ullage.contexts.sessions import Sessions, cancelled_and_settled
+from ullage.contexts.sessions import Sessions, stop_work
 from ullage.whereabouts import whereabouts
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ class Yielding:
         if session is None:
             self.sessions.locks.release(context_id)
             return
-        if session.answer is not None:
-            await cancelled_and_settled(session.answer)
+        await stop_work(session)
         async with session.mutex:
             session.lock.release()
         self.sessions.stale(context_id)

@@ -180,7 +180,23 @@ class Fitted:
 
 
 @frozen
+class CompressionEstimate:
+    """What a compression would come to. Token figures are of the whole window, as in `Usage.tokens`; ``ratio`` is
+    compressed / original, ``removed`` counts messages that would leave the window."""
+
+    strategy: Strategy
+    original_tokens: int
+    compressed_tokens: int
+    ratio: float
+    removed: int
+    needs_model: bool
+
+
+@frozen
 class CompressionResult:
+    """What a compression came to, in the figures of `CompressionEstimate`. ``preserved`` are the ids of the messages
+    that stay as they were said, ``reduced_by`` the means that were used, in their order."""
+
     strategy: Strategy
     original_tokens: int
     compressed_tokens: int
@@ -225,6 +241,83 @@ class Model:
 class Undone:
     undone: Operation
     usage: Usage
+
+
+SnapshotTrigger = Literal["manual", "threshold", "emergency"]
+
+
+@frozen
+class SnapshotMetadata:
+    """``context_size`` is the allocated window in tokens, 0 where it was not known; ``compression_ratio`` that of the
+    compression before it, 1 where there was none."""
+
+    model: str | None
+    context_size: int
+    compression_ratio: float
+
+
+@frozen
+class SnapshotInfo:
+    """``tokens`` and ``messages`` are the window's when the snapshot was made; ``bytes`` is the file's size."""
+
+    id: str
+    context_id: str
+    created_at: int
+    tokens: int
+    messages: int
+    summary: str
+    trigger: SnapshotTrigger
+    bytes: int
+    metadata: SnapshotMetadata
+
+
+@frozen
+class UnreadableSnapshot:
+    """A file that could not be read: its name in the storage folder, and why, for a person."""
+
+    file: str
+    reason: str
+
+
+@frozen
+class SnapshotPage:
+    snapshots: tuple[SnapshotInfo, ...]
+    unreadable: tuple[UnreadableSnapshot, ...]
+
+
+@frozen
+class SnapshotVerdict:
+    ok: bool
+    reason: str | None
+
+
+@frozen
+class Restored:
+    usage: Usage
+    context: Context
+
+
+@frozen
+class SearchHit:
+    """``excerpt`` is the piece of the message around the words that were found, those between ** and **."""
+
+    message: MessageView
+    context_id: str
+    excerpt: str
+
+
+@frozen
+class Imported:
+    messages: int
+    usage: Usage
+
+
+@frozen
+class CommandResult:
+    """``data`` is the result of the request that the line stands for; None where it stands for none."""
+
+    markdown: str
+    data: object
 
 
 @frozen

@@ -7,25 +7,29 @@ from typing import Any, TypeAlias
 
 from attrs import define
 
-from ullage.contexts import values
+from ullage.contexts import envelopes, values
 from ullage.contexts.answering import Emit
+from ullage.contexts.archive import Archive
 from ullage.contexts.chat import Chats
+from ullage.contexts.commands import Commands
 from ullage.contexts.completion import Completions
+from ullage.contexts.compression import Compressions
 from ullage.contexts.conversation import Conversations
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft
 from ullage.contexts.finishing import cancellable_until_begun
 from ullage.contexts.report import Reports
 from ullage.contexts.sizes import Sizes
+from ullage.contexts.snapshots import Snapshots
 from ullage.conversation.messages import ToolDefinition
 from ullage.lsp import results, types
+from ullage.lsp.work_done import WorkDone
 from ullage.memory.architecture import architecture_of
 from ullage.memory.guard import Allocation
 from ullage.memory.kv_cache import CacheEstimate, CacheLayout, estimate
 from ullage.memory.readings import MemoryReading
 from ullage.memory.sizing import SizingReport
 from ullage.providers.base import AnswerOptions
-from ullage.settings import Resolved
 
 Handler: TypeAlias = Callable[[Any], Awaitable[Any]]
 Progress: TypeAlias = Callable[[int | str, values.Partial], None]
@@ -41,7 +45,11 @@ class Handlers:
     completions: Completions
     reports: Reports
     sizes: Sizes
-    resolved: Callable[[], Resolved]
+    compressions: Compressions
+    snapshots: Snapshots
+    archive: Archive
+    commands: Commands
+    work_done: WorkDone
     progress: Progress
 
     def table(self) -> Mapping[str, Handler]:
@@ -57,6 +65,13 @@ class Handlers:
             "context/pin": self.pin,
             "context/clear": self.clear,
             "context/undo": self.undo,
+            "context/compress": self.compress,
+            "context/forget": self.forget,
+            "context/import": self.import_,
+            "context/snapshot/create": self.create_snapshot,
+            "context/snapshot/restore": self.restore_snapshot,
+            "context/snapshot/delete": self.delete_snapshot,
+            "context/command": self.command,
             "context/model/select": self.select_model,
             "context/model/unload": self.unload_model,
             "context/resize": self.resize,
@@ -71,6 +86,11 @@ class Handlers:
             "context/chat": self.chat,
             "context/complete": self.complete,
             "context/history": self.history,
+            "context/estimateCompression": self.estimate_compression,
+            "context/export": self.export,
+            "context/search": self.search,
+            "context/snapshot/list": self.list_snapshots,
+            "context/snapshot/verify": self.verify_snapshot,
             "context/countTokens": self.count_tokens,
             "context/models": self.models,
             "context/sizing": self.sizing,
@@ -98,8 +118,8 @@ class Handlers:
             system_prompt=params.system_prompt,
         )
 
-    async def list(self, _: types.NoParams) -> results.ContextList:
-        return results.ContextList(await self.directory.all())
+    async def list(self, _: types.NoParams) -> envelopes.ContextList:
+        return envelopes.ContextList(await self.directory.all())
 
     async def switch(self, params: types.SwitchParams) -> values.SwitchResult:
         return await self.directory.switch(params.context_id)
@@ -114,21 +134,22 @@ class Handlers:
         return await self.reports.status(params.context_id)
 
     async def stats(self, params: types.OptionalContextParams) -> values.ContextStats:
-        return await self.reports.stats(params.context_id, self.resolved())
+        return await self.reports.stats(params.context_id)
 
     async def append(self, params: types.AppendParams) -> results.Appended:
         return results.Appended(*await self.conversations.append(params.context_id, drafts(params.messages)))
 
-    async def messages(self, params: types.MessagesParams) -> results.MessagePage:
+    async def messages(self, params: types.MessagesParams) -> envelopes.MessagePage:
         page = await self.conversations.messages(params.context_id, params.view, params.before, params.limit)
-        return results.MessagePage(*page)
+        return envelopes.MessagePage(*page)
 
     async def pin(self, params: types.PinParams) -> values.MessageView:
         return await self.conversations.pin(params.context_id, params.message_id, pinned=params.pinned)
 
     async def chat(self, params: types.ChatParams) -> values.ChatResult:
         emit = self._emit(params.partial_result_token)
-        return await self.chats.chat(params.context_id, params.text, answer_options(params.options), emit)
+        with self.work_done.of_request(params.work_done_token, "Making room") as report:
+            return await self.chats.chat(params.context_id, params.text, answer_options(params.options), emit, report)
 
     async def complete(self, params: types.CompleteParams) -> values.ChatResult:
         return await self.completions.complete(
@@ -140,15 +161,52 @@ class Handlers:
             fit=params.fit,
         )
 
-    async def clear(self, params: types.ContextParams) -> results.Cleared:
-        return results.Cleared(await self.conversations.clear(params.context_id))
+    async def clear(self, params: types.ContextParams) -> envelopes.Cleared:
+        return envelopes.Cleared(await self.conversations.clear(params.context_id))
 
     async def undo(self, params: types.UndoParams) -> values.Undone:
         return await self.conversations.undo(params.context_id, params.operation_id)
 
-    async def history(self, params: types.HistoryParams) -> results.OperationPage:
+    async def compress(self, params: types.CompressParams) -> values.CompressionResult:
+        with self.work_done.of_request(params.work_done_token, "Compressing") as report:
+            return await self.compressions.compress(params.context_id, params.strategy, report)
+
+    async def estimate_compression(self, params: types.EstimateCompressionParams) -> values.CompressionEstimate:
+        return await self.compressions.estimate(params.context_id, params.strategy)
+
+    async def forget(self, params: types.ForgetParams) -> None:
+        await self.archive.forget(params.context_id, params.message_id)
+
+    async def export(self, params: types.ExportParams) -> envelopes.Exported:
+        return envelopes.Exported(await self.archive.export(params.context_id, params.format))
+
+    async def import_(self, params: types.ImportParams) -> values.Imported:
+        return await self.archive.import_(params.context_id, params.format, params.text)
+
+    async def search(self, params: types.SearchParams) -> envelopes.SearchResult:
+        return envelopes.SearchResult(await self.archive.search(params.query, params.context_ids, params.limit))
+
+    async def create_snapshot(self, params: types.CreateSnapshotParams) -> values.SnapshotInfo:
+        return await self.snapshots.create(params.context_id, params.summary)
+
+    async def list_snapshots(self, params: types.ListSnapshotsParams) -> values.SnapshotPage:
+        return await self.snapshots.page(params.context_id)
+
+    async def restore_snapshot(self, params: types.RestoreParams) -> values.Restored:
+        return await self.snapshots.restore(params.snapshot_id, params.context_id)
+
+    async def delete_snapshot(self, params: types.SnapshotParams) -> None:
+        await self.snapshots.delete(params.snapshot_id)
+
+    async def verify_snapshot(self, params: types.SnapshotParams) -> values.SnapshotVerdict:
+        return await self.snapshots.verify(params.snapshot_id)
+
+    async def command(self, params: types.CommandParams) -> values.CommandResult:
+        return await self.commands.run(params.line, params.context_id)
+
+    async def history(self, params: types.HistoryParams) -> envelopes.OperationPage:
         operations = await self.conversations.history(params.context_ids, params.before, params.limit)
-        return results.OperationPage(operations)
+        return envelopes.OperationPage(operations)
 
     async def count_tokens(self, params: types.CountTokensParams) -> values.Counts:
         return await self.conversations.count(
@@ -158,8 +216,8 @@ class Handlers:
             context_id=params.context_id,
         )
 
-    async def models(self, _: types.NoParams) -> results.ModelList:
-        return results.ModelList(await self.directory.sessions.models.offered())
+    async def models(self, _: types.NoParams) -> envelopes.ModelList:
+        return envelopes.ModelList(await self.directory.sessions.models.offered())
 
     async def select_model(self, params: types.SelectModelParams) -> values.Context:
         return await self.directory.select_model(params.context_id, params.model)

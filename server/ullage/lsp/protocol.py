@@ -282,6 +282,8 @@ class UllageProtocol(LanguageServerProtocol):
         result = yield from super().lsp_initialize(params)
         ours = {"version": self._server.version, "requests": sorted(self._server.handlers)}
         result.capabilities.experimental = {"ullage": ours}
+        if self._server.commands:
+            result.capabilities.execute_command_provider = lsp.ExecuteCommandOptions(list(self._server.commands))
         return result
 
     @lsp_method(lsp.SHUTDOWN)
@@ -294,10 +296,10 @@ class UllageProtocol(LanguageServerProtocol):
         self._server.end()
 
     @lsp_method(lsp.WORKSPACE_EXECUTE_COMMAND)
-    def lsp_workspace__execute_command(self, params: lsp.ExecuteCommandParams) -> Generator[Any, Any, Any]:
-        if params.command not in self.fm.commands:
+    async def lsp_workspace__execute_command(self, params: lsp.ExecuteCommandParams) -> Any:  # type: ignore[override]  # pygls has a generator here
+        if params.command not in self._server.commands:
             raise InvalidArgument("The server knows no such command; its capabilities name them.", "command")
-        return (yield from super().lsp_workspace__execute_command(params))
+        return await self._server.execute(params)
 
 
 def _failed(future: Future[Any]) -> bool:

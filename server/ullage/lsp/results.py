@@ -10,8 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from ullage.contexts import values
-from ullage.conversation.operations import Operation
+from ullage.contexts import envelopes, values
 from ullage.conversation.usage import Usage
 from ullage.events import EventKind
 from ullage.memory.guard import Allocation
@@ -21,37 +20,9 @@ from ullage.memory.sizing import SizingReport
 
 
 @frozen
-class ContextList:
-    contexts: list[values.Context]
-
-
-@frozen
 class Appended:
     messages: list[values.MessageView]
     usage: Usage
-
-
-@frozen
-class MessagePage:
-    """Ascending; ``has_more`` says that older ones exist."""
-
-    messages: list[values.MessageView]
-    has_more: bool
-
-
-@frozen
-class Cleared:
-    usage: Usage
-
-
-@frozen
-class OperationPage:
-    operations: list[Operation]
-
-
-@frozen
-class ModelList:
-    models: list[values.Model]
 
 
 @frozen
@@ -84,22 +55,34 @@ class NotificationType:
 RESULTS: dict[str, type | None] = {
     "context/open": values.Context,
     "context/update": values.Context,
-    "context/list": ContextList,
+    "context/list": envelopes.ContextList,
     "context/switch": values.SwitchResult,
     "context/close": values.Context,
     "context/delete": None,
     "context/status": values.ContextStatus,
     "context/stats": values.ContextStats,
     "context/append": Appended,
-    "context/messages": MessagePage,
+    "context/messages": envelopes.MessagePage,
     "context/pin": values.MessageView,
     "context/chat": values.ChatResult,
     "context/complete": values.ChatResult,
-    "context/clear": Cleared,
+    "context/clear": envelopes.Cleared,
     "context/undo": values.Undone,
-    "context/history": OperationPage,
+    "context/compress": values.CompressionResult,
+    "context/estimateCompression": values.CompressionEstimate,
+    "context/forget": None,
+    "context/export": envelopes.Exported,
+    "context/import": values.Imported,
+    "context/search": envelopes.SearchResult,
+    "context/snapshot/create": values.SnapshotInfo,
+    "context/snapshot/list": values.SnapshotPage,
+    "context/snapshot/restore": values.Restored,
+    "context/snapshot/delete": None,
+    "context/snapshot/verify": values.SnapshotVerdict,
+    "context/command": values.CommandResult,
+    "context/history": envelopes.OperationPage,
     "context/countTokens": values.Counts,
-    "context/models": ModelList,
+    "context/models": envelopes.ModelList,
     "context/resize": SizingReport,
     "context/autoSize": SizingReport,
     "context/sizing": SizingReport,

@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +46,9 @@ class Hooks:
     ``initialize`` gets `InitializeParams` and runs before the reply; an error of `ullage.errors` refuses the
     connection. ``shutdown`` runs once: on `shutdown`, or when the client is lost without one; ``exit`` runs last.
     ``folders_changed`` gets a `WorkspaceFoldersChangeEvent`, ``folders_renamed`` a `RenameFilesParams`, and
-    ``configuration_changed`` the settings that came along, None from clients that are to be asked.
+    ``configuration_changed`` the settings that came along, None from clients that are to be asked. ``files_changed``
+    gets a `DidChangeWatchedFilesParams`, ``progress_cancelled`` the token of a display whose work the person wants no
+    more of, and ``execute`` an `ExecuteCommandParams`, to return the command's result.
     """
 
     initialize: Handler = _nothing
@@ -56,13 +58,17 @@ class Hooks:
     folders_changed: Handler = _nothing
     folders_renamed: Handler = _nothing
     configuration_changed: Handler = _nothing
+    files_changed: Handler = _nothing
+    progress_cancelled: Handler = _nothing
+    execute: Handler = _nothing
 
 
 class UllageServer(LanguageServer):
     """Answers the requests in ``handlers``: method to an async function from its params to its result.
 
     ``requests`` names the type of each method's params. Both are looked up at every request, so the mappings may be
-    filled after this is made. One server serves one connection.
+    filled after this is made. ``commands`` are the names that `workspace/executeCommand` takes. One server serves one
+    connection.
     """
 
     protocol: UllageProtocol
@@ -72,9 +78,11 @@ class UllageServer(LanguageServer):
         handlers: Mapping[str, Handler],
         hooks: Hooks | None = None,
         requests: Mapping[str, RequestType] = REQUESTS,
+        commands: Sequence[str] = (),
     ) -> None:
         self.handlers = handlers
         self.requests = requests
+        self.commands = commands
         self._hooks = hooks or Hooks()
         self._ended: asyncio.Event | None = None
         self._winding_up: asyncio.Task[None] | None = None
@@ -146,6 +154,9 @@ class UllageServer(LanguageServer):
         except Exception as error:
             record("A hook failed at the end", error)
 
+    async def execute(self, params: lsp.ExecuteCommandParams) -> Any:
+        return await self._hooks.execute(params)
+
     # Towards the client
 
     def notify_client(self, method: str, value: Any) -> None:
@@ -200,6 +211,14 @@ def _register_features(server: UllageServer, hooks: Hooks) -> None:
     @server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)
     async def configuration_changed(params: lsp.DidChangeConfigurationParams) -> None:
         await hooks.configuration_changed(params.settings)
+
+    @server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    async def files_changed(params: lsp.DidChangeWatchedFilesParams) -> None:
+        await hooks.files_changed(params)
+
+    @server.feature(lsp.WINDOW_WORK_DONE_PROGRESS_CANCEL)
+    async def progress_cancelled(params: lsp.WorkDoneProgressCancelParams) -> None:
+        await hooks.progress_cancelled(params.token)
 
     @server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     async def folders_changed(params: lsp.DidChangeWorkspaceFoldersParams) -> None:

@@ -15,7 +15,7 @@ import attrs
 from attrs import frozen
 
 from ullage.conversation.messages import ToolCall
-from ullage.settings import CacheType
+from ullage.settings import CacheType, Strategy
 
 LARGEST_INTEGER = 2**53 - 1
 """Beyond it a JSON number is no exact integer for most clients."""
@@ -146,6 +146,85 @@ class CompleteParams:
 
 
 @frozen
+class CompressParams:
+    """Without a strategy: that of the settings."""
+
+    context_id: str
+    strategy: Strategy | None = None
+    work_done_token: int | str | None = None
+
+
+@frozen
+class EstimateCompressionParams:
+    context_id: str
+    strategy: Strategy | None = None
+
+
+@frozen
+class ForgetParams:
+    context_id: str
+    message_id: str
+
+
+@frozen
+class ExportParams:
+    context_id: str
+    format: Literal["json", "markdown"]
+
+
+@frozen
+class ImportParams:
+    context_id: str
+    format: Literal["json", "markdown"]
+    text: str
+
+
+@frozen
+class SearchParams:
+    """Without ids: every context."""
+
+    query: str
+    context_ids: list[str] | None = None
+    limit: int = bounded(1, 1000, 50)
+
+
+@frozen
+class CreateSnapshotParams:
+    """``summary`` is what the person will know it by; without one it is the beginning of what was asked last."""
+
+    context_id: str
+    summary: str | None = None
+
+
+@frozen
+class ListSnapshotsParams:
+    """Without an id: of every context."""
+
+    context_id: str | None = None
+
+
+@frozen
+class SnapshotParams:
+    snapshot_id: str
+
+
+@frozen
+class RestoreParams:
+    """Without a context: the one that the snapshot was made of."""
+
+    snapshot_id: str
+    context_id: str | None = None
+
+
+@frozen
+class CommandParams:
+    """``line`` is what a person types, such as ``/context size 8192``. Without a context: the active one."""
+
+    line: str
+    context_id: str | None = None
+
+
+@frozen
 class UndoParams:
     context_id: str
     operation_id: str | None = None
@@ -254,6 +333,23 @@ REQUESTS: dict[str, RequestType] = {
     "context/complete": RequestType(CompleteParams, "Answer a history that the client holds; nothing is kept."),
     "context/clear": RequestType(ContextParams, "Empty the window but for the system prompt and pins."),
     "context/undo": RequestType(UndoParams, "Take back the latest change of the window, or a named one."),
+    "context/compress": RequestType(CompressParams, "Make room now, as far as the newest messages allow."),
+    "context/estimateCompression": RequestType(
+        EstimateCompressionParams, "What a compression would come to; changes nothing."
+    ),
+    "context/forget": RequestType(
+        ForgetParams,
+        "Erase one message for good, and the summaries that stand for it: window, history, log, snapshots.",
+    ),
+    "context/export": RequestType(ExportParams, "Everything said in a context, to be kept elsewhere."),
+    "context/import": RequestType(ImportParams, "Add a conversation that was kept elsewhere."),
+    "context/search": RequestType(SearchParams, "Find words in everything ever said."),
+    "context/snapshot/create": RequestType(CreateSnapshotParams, "Keep the window as it is now."),
+    "context/snapshot/list": RequestType(ListSnapshotsParams, "The snapshots of one context, or of all."),
+    "context/snapshot/restore": RequestType(RestoreParams, "Bring a snapshot's messages back; undo takes them away."),
+    "context/snapshot/delete": RequestType(SnapshotParams, "Erase a snapshot for good."),
+    "context/snapshot/verify": RequestType(SnapshotParams, "Whether a snapshot could be restored."),
+    "context/command": RequestType(CommandParams, "Do what a line asks for that a person typed."),
     "context/history": RequestType(HistoryParams, "What was done, in time order."),
     "context/countTokens": RequestType(CountTokensParams, "Count texts or messages."),
     "context/models": RequestType(NoParams, "The models of every model server that answers."),

@@ -118,6 +118,10 @@ def _tokens_for_order(memory: CacheMemory) -> float:
     return math.inf if fitting is None else fitting
 
 
+def is_higher(level: GaugeLevel, than: GaugeLevel) -> bool:
+    return _ORDER.index(level) > _ORDER.index(than)
+
+
 def _level(value: float | None, before: GaugeLevel, levels: tuple[tuple[float, GaugeLevel], ...]) -> GaugeLevel:
     """Up at a threshold, down only when clearly below it."""
     if value is None:

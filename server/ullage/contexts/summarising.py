@@ -1,0 +1,162 @@
+"""Asking the active model for a summary, in the way that costs the least, and believing nothing unchecked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import attrs
+from attrs import define
+
+from ullage.contexts.active_model import ActiveModel
+from ullage.contexts.session import Session
+from ullage.contexts.sessions import Sessions
+from ullage.contexts.state import ContextState
+from ullage.conversation.messages import Message, SentMessage
+from ullage.conversation.summary import Sections, render, summary_schema
+from ullage.conversation.summary_answer import parse
+from ullage.conversation.summary_request import handover, instruction, pieces, transcript
+from ullage.conversation.touched_files import files_of
+from ullage.errors import ProviderError, UllageError, WindowExceeded
+from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished
+
+logger = logging.getLogger(__name__)
+
+LONGEST_S = 900.0
+"""For a whole summary: a small model on a CPU may take minutes for one, and a person can cancel it."""
+
+LONGEST_ANSWER_SHARE = 8
+"""Characters for each token that was asked for, from which on an answer is not listened to any more."""
+
+TEMPERATURE = 0.2
+
+
+@define(eq=False)
+class Summariser:
+    sessions: Sessions
+
+    async def summarise(
+        self, session: Session, state: ContextState, leaving: Sequence[Message], most_tokens: int
+    ) -> str | None:
+        """What is to stand for the messages that leave the window, as Markdown; None where the model gives none that
+        has the asked shape. An earlier summary among them is folded in. Cancelling ends the request."""
+        active = await self.sessions.models.active_if_any(state.record)
+        if active is None:
+            return None
+        session.summarising = active
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                sections = await self._sections(session, state, leaving, active, most_tokens)
+        except (TimeoutError, UllageError) as error:
+            logger.info("No summary could be had: %s", getattr(error, "kind", "it took too long"))
+            sections = None
+        finally:
+            session.summarising = None
+        session.rejected_summaries = 0 if sections else session.rejected_summaries + 1
+        return render(sections, files_of(leaving)) if sections else None
+
+    async def _sections(
+        self,
+        session: Session,
+        state: ContextState,
+        leaving: Sequence[Message],
+        active: ActiveModel,
+        most_tokens: int,
+    ) -> Sections | None:
+        """Going on from the conversation as it stands costs hardly more than the answer, since the server has all of it
+        in its cache; where there is no room for that, the history is handed over as text."""
+        earlier = _earlier(leaving)
+        prompt = await self._extending(session, state, active, instruction(earlier, most_tokens), most_tokens)
+        if prompt is not None:
+            return parse(await self._answer(session, active, prompt, most_tokens))
+        return await self._by_pieces(session, state, leaving, active, most_tokens)
+
+    async def _extending(
+        self, session: Session, state: ContextState, active: ActiveModel, request: str, most_tokens: int
+    ) -> tuple[SentMessage, ...] | None:
+        form = await self.sessions.counted(session, state)
+        counter = self.sessions.counter(state.record)
+        [added] = await counter.alone([_user(request)])
+        limit = await self.sessions.models.limit(active)
+        if limit is not None and form.tokens + added + most_tokens > limit:
+            return None
+        groups = counter.form(state.conversation)
+        messages = [group.message for group in groups]
+        if messages and messages[-1].role == "user":
+            last = messages.pop()
+            request = f"{last.content}\n\n{request}"
+        return (*messages, SentMessage("user", request))
+
+    async def _by_pieces(
+        self,
+        session: Session,
+        state: ContextState,
+        leaving: Sequence[Message],
+        active: ActiveModel,
+        most_tokens: int,
+    ) -> Sections | None:
+        """Each piece with the summary of those before it."""
+        spoken = [m for m in leaving if m.summary_of is None]
+        counter = self.sessions.counter(state.record)
+        limit = await self.sessions.models.limit(active)
+        costs = await counter.alone(spoken)
+        [frame] = await counter.alone([_user(handover("", None, most_tokens))])
+        room = sum(costs) if limit is None else limit - frame - 2 * most_tokens
+        earlier, sections = _earlier(leaving), None
+        for part in pieces(spoken, costs, max(room, 1)):
+            history = transcript(spoken[part.start : part.stop])
+            prompt = (SentMessage("user", handover(history, earlier, most_tokens)),)
+            sections = parse(await self._answer(session, active, prompt, most_tokens))
+            if sections is None:
+                return None
+            earlier = render(sections, files_of(()))
+        return sections
+
+    async def _answer(
+        self, session: Session, active: ActiveModel, messages: tuple[SentMessage, ...], most_tokens: int
+    ) -> str:
+        """The text of an answer in the asked form; a server that refuses to be told a form is asked without."""
+        plain = AnswerOptions(max_tokens=most_tokens, temperature=TEMPERATURE)
+        formed = attrs.evolve(plain, thinking=False, response_schema=summary_schema(most_tokens))
+        request = ChatRequest(active.name, messages, formed, active.request_size)
+        try:
+            return await self._streamed(session, active, request)
+        except WindowExceeded:
+            raise
+        except ProviderError:
+            return await self._streamed(session, active, attrs.evolve(request, options=plain))
+
+    async def _streamed(self, session: Session, active: ActiveModel, request: ChatRequest) -> str:
+        text: list[str] = []
+
+        async def listen() -> None:
+            length = 0
+            async with aclosing(active.provider.chat(request)) as stream:
+                async for item in stream:
+                    if isinstance(item, Delta):
+                        text.append(item.text)
+                        length += len(item.text)
+                    elif isinstance(item, Finished):
+                        _account(session, item)
+                    if length > (request.options.max_tokens or 0) * LONGEST_ANSWER_SHARE:
+                        break
+
+        await self.sessions.models.watched(active, listen())
+        return "".join(text)
+
+
+def _earlier(leaving: Sequence[Message]) -> str | None:
+    return "\n\n".join(m.content for m in leaving if m.summary_of is not None) or None
+
+
+def _user(content: str) -> Message:
+    return Message("", "user", content, 0)
+
+
+def _account(session: Session, finished: Finished) -> None:
+    """A summary's prompt counts among those that were evaluated."""
+    if finished.prompt_tokens:
+        session.prompt_reused += finished.reused_tokens or 0
+        session.prompt_evaluated += finished.prompt_tokens - (finished.reused_tokens or 0)
