@@ -94,6 +94,47 @@ CORPUS: dict[str, tuple[bytes, int, Any]] = {
     "params that are null": (request("null"), BAD_PARAMS, "h"),
     "an unknown command": (request('{"command":"x"}', method='"workspace/executeCommand"'), BAD_PARAMS, "h"),
     "a command that is null": (request('{"command":null}', method='"workspace/executeCommand"'), BAD_PARAMS, "h"),
+    "a strategy of no kind": (
+        request('{"contextId":"c","strategy":"shred"}', method='"context/compress"'),
+        BAD_PARAMS,
+        "h",
+    ),
+    "an estimate of several strategies": (
+        request('{"contextId":"c","strategy":["truncate"]}', method='"context/estimateCompression"'),
+        BAD_PARAMS,
+        "h",
+    ),
+    "an import of half a pair": (
+        request(r'{"contextId":"c","format":"json","text":"\udfff"}', method='"context/import"'),
+        PARSE,
+        None,
+    ),
+    "an import that is no text": (
+        request('{"contextId":"c","format":"json","text":[{"role":"user"}]}', method='"context/import"'),
+        BAD_PARAMS,
+        "h",
+    ),
+    "an export in no format": (request('{"contextId":"c","format":"pdf"}', method='"context/export"'), BAD_PARAMS, "h"),
+    "a search for nothing": (request("{}", method='"context/search"'), BAD_PARAMS, "h"),
+    "a search of a million": (request('{"query":"x","limit":1000000}', method='"context/search"'), BAD_PARAMS, "h"),
+    "a snapshot by its number": (request('{"snapshotId":1}', method='"context/snapshot/restore"'), BAD_PARAMS, "h"),
+    "a snapshot without an id": (request("{}", method='"context/snapshot/delete"'), BAD_PARAMS, "h"),
+    "a snapshot of many contexts": (
+        request('{"contextId":["c"]}', method='"context/snapshot/create"'),
+        BAD_PARAMS,
+        "h",
+    ),
+    "all messages forgotten at once": (
+        request('{"contextId":"c","messageId":["a","b"]}', method='"context/forget"'),
+        BAD_PARAMS,
+        "h",
+    ),
+    "a line that is many": (request('{"line":["/context","clear"]}', method='"context/command"'), BAD_PARAMS, "h"),
+    "a command with a text for arguments": (
+        request('{"command":"ullage.server.clear","arguments":"x"}', method='"workspace/executeCommand"'),
+        BAD_PARAMS,
+        "h",
+    ),
     "tools that nest too deeply": (
         request(
             f'{{"messages":[],"options":{{"tools":[{{"name":"","description":"","parameters":{nested(500)}}}]}}}}',

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.rooms import Answering, Rooms, rooms
 from ullage.contexts.drafts import Draft
 from ullage.contexts.session import Session
+from ullage.contexts.state import ContextState
 from ullage.contexts.values import MessageView
 from ullage.conversation.messages import ToolCall
 from ullage.errors import CannotReduce, ContextOverflow, NothingToUndo
@@ -130,9 +131,7 @@ class Conversation(RuleBasedStateMachine):
         if result.summary is not None:
             self.said.append(result.summary.id)
         self.run(self.place.conversations.undo(self.context_id, None))
-        after = self.session.state
-        assert after.ids == before.ids
-        assert (after.pinned, after.carried, after.masked) == (before.pinned, before.carried, before.masked)
+        self.check_same(before)
 
     @rule()
     def clear(self) -> None:
@@ -156,18 +155,25 @@ class Conversation(RuleBasedStateMachine):
     def restore(self, data: st.DataObject) -> None:
         self.run(self.place.snapshots.restore(data.draw(st.sampled_from(self.snapshots)), self.context_id))
 
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def restore_and_undo(self, data: st.DataObject) -> None:
+        before = self.session.state
+        self.restore(data)
+        self.undo()
+        self.check_same(before)
+
+    def check_same(self, before: ContextState) -> None:
+        after = self.session.state
+        assert after.ids == before.ids
+        assert (after.pinned, after.carried, after.masked) == (before.pinned, before.carried, before.masked)
+
     @rule()
     def crash_and_reopen(self) -> None:
         before = self.session.state
         self.run(self.place.crash())
         self.place, self.context_id = self.started()
-        after = self.session.state
-        assert (after.ids, after.pinned, after.carried, after.masked) == (
-            before.ids,
-            before.pinned,
-            before.carried,
-            before.masked,
-        )
+        self.check_same(before)
 
     @invariant()
     def everything_said_is_in_the_history_once_and_in_order(self) -> None:

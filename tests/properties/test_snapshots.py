@@ -56,7 +56,7 @@ def messages(draw: st.DrawFn, number: int) -> Message:
 def contents(draw: st.DrawFn) -> SnapshotContent:
     said = tuple(draw(messages(number)) for number in range(draw(st.integers(0, 8))))
     pinned, carried, masked = (frozenset(m.id for m in said if draw(st.booleans())) for _ in range(3))
-    return SnapshotContent(said, pinned, carried, masked, draw(st.none() | texts))
+    return SnapshotContent(said, pinned, carried, masked - pinned, draw(st.none() | texts))
 
 
 @st.composite
@@ -108,6 +108,7 @@ async def with_window(here: Place, session: Session, said: list[Message], draw: 
     kept = [m for m in session.state.messages if draw(st.booleans())]
     left = {m.id for m in kept}
     carried, masked = (frozenset(draw(some)) & left for _ in range(2))
+    masked -= session.state.pinned  # what is pinned is never masked
     await here.window(session, *kept, carried=carried, masked=masked)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Collection
 from itertools import count
 from typing import Any
 
-from attrs import Factory, asdict, define, evolve
+from attrs import Factory, astuple, define, evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from support.store_values import appending, message, new_id, operation, record, undoing, windowing
 from ullage.conversation.messages import Message, ToolCall
-from ullage.conversation.operations import UNDONE_BY_DEFAULT, WindowChange, undo_change
+from ullage.conversation.operations import UNDONE_BY_DEFAULT, MarkChange, WindowChange, mark_change, undo_change
 from ullage.store.folder import open_folder
 from ullage.store.opening import open_store
 from ullage.store.records import Commit, ContextRecord, LoggedOperation, StoredWindow
@@ -66,16 +66,18 @@ class Logged:
     def forget(self, ids: Collection[str]) -> None:
         change = self.commit.change
         if change is not None:
-            kept = {name: without(value, ids) for name, value in asdict(change).items()}
-            self.commit = evolve(self.commit, change=WindowChange(**kept))
+            fields = [without(each, ids) for each in astuple(change, recurse=False)]
+            self.commit = evolve(self.commit, change=WindowChange(*fields))
 
     def undone(self, log: list[Logged]) -> bool:
         undos = [other for other in log if other.commit.undoes == self.commit.operation.id]
         return any(not undo.undone(log) for undo in undos)
 
 
-def without(value: tuple[str, ...] | None, ids: Collection[str]) -> tuple[str, ...] | None:
-    return None if value is None else tuple(each for each in value if each not in ids)
+def without(value: Any, ids: Collection[str]) -> Any:
+    if isinstance(value, MarkChange):
+        return MarkChange(without(value.added, ids), without(value.removed, ids))
+    return tuple(each for each in value if each not in ids)
 
 
 def words_of(content: str) -> list[str]:
@@ -123,7 +125,7 @@ class StoreMachine(RuleBasedStateMachine):
         change = WindowChange(tuple(model.window), tuple(window), tuple(model.window))
         carried = self.some_of(data, model) if data.draw(st.booleans()) else None
         masked = self.some_of(data, model) if data.draw(st.booleans()) else None
-        change = evolve(change, masked_before=None if masked is None else tuple(model.masked))
+        change = evolve(change, masked=mark_change(model.masked, model.masked if masked is None else masked))
         kind = data.draw(st.sampled_from(["clear", "compress", "restore"]))
         model.history += new
         marks = {"carried": carried, "masked": masked}
@@ -175,6 +177,8 @@ class StoreMachine(RuleBasedStateMachine):
             return
         erased, before = {data.draw(st.sampled_from(model.history)).id}, 0
         chosen = next(iter(erased))
+        place = next(place for place, each in enumerate(model.history) if each.id == chosen)
+        erased |= {each.id for each in model.history[place:] if each.summary_of is not None}
         while len(erased) > before:
             before = len(erased)
             erased |= {each.id for each in model.history if erased & set(each.summary_of or ())}
@@ -211,12 +215,11 @@ class StoreMachine(RuleBasedStateMachine):
         known = {each.id for each in removed} | set(model.window)
         window = undo_change(model.window, target.change)
         assert set(window) <= known
-        masked = target.change.masked_before
-        marks = {"masked": None if masked is None else frozenset(masked)}
-        commit = windowing(model.record.id, window, "undo", undoes=target.operation.id, **marks)
+        masked = target.change.masked.undone(model.masked)
+        commit = windowing(model.record.id, window, "undo", undoes=target.operation.id, masked=masked)
         self.commit(model, commit)
         model.window = list(window)
-        model.masked = model.masked if masked is None else frozenset(masked)
+        model.masked = masked
 
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:

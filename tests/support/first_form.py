@@ -54,9 +54,10 @@ def _context(connection: sqlite3.Connection, number: int, count: int) -> FirstFo
         connection.execute("INSERT INTO window VALUES (?, ?, ?)", (number, position, key))
     for table in ("pinned", "carried"):
         connection.execute(f"INSERT INTO {table} VALUES (?, ?)", (number, numbers[0]))
-    change = WindowChange((new_id(),), (messages[0].id,), (new_id(),), (messages[0].id,))
+    change = WindowChange((new_id(),), (messages[0].id,), (new_id(),))
     done = operation(made.id, "clear", messageIds=[messages[0].id])
-    text = json.dumps({name: getattr(change, name) for name in ("removed", "added", "before", "carried_before")})
+    lists = {name: getattr(change, name) for name in ("removed", "added", "before")}
+    text = json.dumps({**lists, "carried_before": [messages[0].id]})
     values = (number, done.id, number, "clear", done.at, "client", json.dumps(done.detail), text, None, 0)
     _insert(connection, "operation", values)
     return FirstForm(made, messages, done, change)

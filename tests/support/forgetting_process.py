@@ -28,7 +28,9 @@ def main(folder: str) -> None:
         store.commit(Commit(done, everything, ids))
         os.write(1, f"said {kept.id}\n".encode())
         store.search("needle", None, 1)
-        store.forget(context, said.id, Operation(new_id(), context, "forget", number, "client", {}))
+        erasing = Operation(new_id(), context, "forget", number, "client", {})
+        store.forget(context, said.id, erasing)
+        store.end_erasure(erasing.id)
         os.write(1, f"forgotten {said.id}\n".encode())
 
 

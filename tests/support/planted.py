@@ -1,8 +1,18 @@
-"""A conversation with facts and rules planted along the way, to see what making room leaves of them."""
+"""Long conversations: one with facts and rules planted along the way, to see what making room leaves of them, and one
+of any length, to measure with."""
 
 from __future__ import annotations
 
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+from support.raw_client import RawClient
+from support.ullage_server import opened
+
 TURNS = 60
+SYSTEM = "You are a helpful assistant who answers briefly."
 RULES = (
     "Never use tabs for indentation.",
     "Always answer in English.",
@@ -37,3 +47,25 @@ def question(turn: int) -> str:
 def facts_in(text: str) -> int:
     """How many of the facts can still be read there: by their values, since a summary has its own words."""
     return sum(fact.rpartition(" is ")[2].rstrip(".") in text for fact in FACTS)
+
+
+async def planted(client: RawClient) -> str:
+    """The id of a context with the system prompt and the rules pinned, whose model is known."""
+    context_id = await opened(client)
+    await client.request("context/update", {"contextId": context_id, "systemPrompt": SYSTEM})
+    rules = [{"role": "user", "content": rule, "pinned": True} for rule in RULES]
+    await client.request("context/append", {"contextId": context_id, "messages": rules})
+    await client.request("context/status", {"contextId": context_id})
+    return context_id
+
+
+def long_history(messages: int, characters: int = 200, seed: int = 0) -> list[dict[str, Any]]:
+    """Questions and answers, no two alike, out of real text: the standard library's modules."""
+    files = sorted(Path(os.__file__).parent.glob("*.py"))
+    text = "".join(file.read_text(errors="replace") for file in files)
+    places = random.Random(seed).sample(range(len(text) - characters), messages)
+    roles = ("user", "assistant")
+    return [
+        {"role": roles[number % 2], "content": f"{number}. {text[place : place + characters]}"}
+        for number, place in enumerate(places)
+    ]

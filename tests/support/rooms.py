@@ -18,6 +18,7 @@ from ullage.contexts.conversation import Conversations
 from ullage.contexts.counters import CounterChoice, Counters
 from ullage.contexts.directory import Directory
 from ullage.contexts.models import Models
+from ullage.contexts.precedence import Precedence
 from ullage.contexts.room import Room
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.snapshots import Snapshots
@@ -81,6 +82,7 @@ class Rooms:
     compressions: Compressions
     background: BackgroundCompressions
     guard: WindowGuard
+    precedence: Precedence
     room: Room
     conversations: Conversations
     chats: Chats
@@ -126,7 +128,8 @@ def rooms(folder: Path, *servers: Provider, settings: Callable[[], Settings] | N
     sessions = Sessions(store, locks, models, EventBus(), settings_now, counters, settings_of=lambda _: settings_now())
     directory = Directory(sessions)
     snapshots = Snapshots(sessions, directory, SnapshotFiles(storage))
-    compressions = Compressions(sessions, Summariser(sessions))
+    precedence = Precedence()
+    compressions = Compressions(sessions, Summariser(sessions, precedence))
     background = BackgroundCompressions(compressions)
     guard = WindowGuard(sessions, compressions, background, snapshots)
     room = Room(sessions, compressions, background, guard)
@@ -137,9 +140,10 @@ def rooms(folder: Path, *servers: Provider, settings: Callable[[], Settings] | N
         compressions=compressions,
         background=background,
         guard=guard,
+        precedence=precedence,
         room=room,
         conversations=Conversations(sessions, directory, guard),
-        chats=Chats(sessions, room, background, guard),
+        chats=Chats(sessions, room, precedence, guard),
         archive=Archive(sessions, snapshots.forget, guard),
     )
     sessions.bus.subscribe(made.signals.append)

@@ -194,7 +194,15 @@ def _assembled(folder: Path, server: FakeServer, settings: Settings, origins: di
     memory = ModelMemory(lambda: resolved)
     sizes = Sizes(sessions, directory, memory, process.room, reader, lambda: made[0].seconds)
     sessions.models.prepare = sizes.prepare
-    guard = MemoryGuard(sessions, sizes, process.compressions, process.snapshots, person, clock=lambda: made[0].seconds)
+    guard = MemoryGuard(
+        sessions=sessions,
+        sizes=sizes,
+        compressions=process.compressions,
+        background=process.background,
+        snapshots=process.snapshots,
+        person=person,
+        clock=lambda: made[0].seconds,
+    )
     monitor = Monitor(sessions, sizes, lambda reading, _: made[0].low.append(reading), guard)
     made.append(Place(server, reader, sessions, directory, sizes, monitor, settings, origins, process, guard, person))
     sessions.bus.subscribe(made[0].signals.append)

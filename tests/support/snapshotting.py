@@ -108,7 +108,8 @@ def files_in(here: Place) -> list[str]:
 
 
 def marks_of(state: ContextState) -> tuple[Any, ...]:
-    return state.ids, state.pinned & set(state.ids), state.carried, state.masked
+    ids = set(state.ids)
+    return state.ids, state.pinned & ids, state.carried, state.masked & ids
 
 
 class Slow:

@@ -21,6 +21,7 @@ from ullage.contexts.memory_guard import MemoryGuard, Person
 from ullage.contexts.model_memory import ModelMemory
 from ullage.contexts.models import Models
 from ullage.contexts.monitor import Monitor
+from ullage.contexts.precedence import Precedence
 from ullage.contexts.progress import LongWork
 from ullage.contexts.report import Reports
 from ullage.contexts.room import Room
@@ -30,6 +31,7 @@ from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.store_thread import StoreThread
 from ullage.contexts.summarising import Summariser
 from ullage.contexts.takeover import Yielding
+from ullage.contexts.unfinished import UnfinishedErasures
 from ullage.contexts.window_guard import WindowGuard
 from ullage.events import EventBus
 from ullage.hardware.polling import Poller
@@ -69,6 +71,7 @@ class Parts:
     monitor: Monitor
     reader: Poller
     yielding: Yielding
+    unfinished: UnfinishedErasures
 
     async def close(self) -> None:
         """End the compressions and the model servers that are ours, free the locks, close the store; in this order."""
@@ -106,7 +109,8 @@ def assemble(
     directory = Directory(sessions)
     snapshots = Snapshots(sessions, directory, SnapshotFiles(folder))
     directory.before_delete = snapshots.erase_context
-    compressions = Compressions(sessions, Summariser(sessions))
+    precedence = Precedence()
+    compressions = Compressions(sessions, Summariser(sessions, precedence))
     background = BackgroundCompressions(compressions, client.long_work)
     window_guard = WindowGuard(sessions, compressions, background, snapshots)
     room = Room(sessions, compressions, background, window_guard)
@@ -115,7 +119,7 @@ def assemble(
         sessions, directory, ModelMemory(lambda: configuration.resolved), room, reader, read_ram=SystemMemory().read
     )
     models.prepare = sizes.prepare
-    memory_guard = MemoryGuard(sessions, sizes, compressions, snapshots, client.person)
+    memory_guard = MemoryGuard(sessions, sizes, compressions, background, snapshots, client.person)
     monitor = Monitor(sessions, sizes, client.tell_low, memory_guard)
     reports = Reports(sessions, directory, sizes, monitor, snapshots, configuration.resolved_for)
     conversations = Conversations(sessions, directory, window_guard)
@@ -124,8 +128,8 @@ def assemble(
         sessions=sessions,
         directory=directory,
         conversations=conversations,
-        chats=Chats(sessions, room, background, window_guard),
-        completions=Completions(sessions, directory),
+        chats=Chats(sessions, room, precedence, window_guard),
+        completions=Completions(sessions, directory, precedence),
         reports=reports,
         sizes=sizes,
         compressions=compressions,
@@ -144,4 +148,5 @@ def assemble(
         monitor=monitor,
         reader=reader,
         yielding=Yielding(sessions),
+        unfinished=UnfinishedErasures(sessions, snapshots),
     )

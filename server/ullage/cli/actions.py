@@ -25,6 +25,8 @@ async def perform(talk: Talk, command: Command) -> None:
     result = await talk.about_this("context/command", line=line)
     if command.name == "status":
         show_status(talk.terminal, result["data"])
+    elif command.name == "export":  # to be copied: as it is, and no line of it broken
+        talk.terminal.line(result["data"]["text"])
     else:
         show_markdown(talk.terminal, result["markdown"])
     await _keep_up(talk, command.name, result["data"])

@@ -67,6 +67,7 @@ async def _talk(show: Show) -> tuple[str, str]:
     second: str = (await show.open(SECOND))["context"]["id"]
     await show.converse(second, script.SECOND)
     await show.clear_and_undo(second)
+    await show.keep_compress_and_restore(second)
     terminal.section("Back to the first one")
     await show.switch(first)
     await show.converse(first, script.FIRST_AGAIN)

@@ -25,7 +25,7 @@ class Turn:
 @define
 class Figures:
     turns: list[Turn] = Factory(list)
-    trims: int = 0
+    compressions: int = 0
     switch_ms: list[float] = Factory(list)
     restart_ms: float | None = None
     messages_kept: tuple[int, int] = (0, 0)
@@ -49,7 +49,7 @@ class Figures:
         first = [turn.first_token_ms for turn in self.turns if turn.first_token_ms is not None]
         found, said = self.messages_kept
         return [
-            ("Turns", f"{len(self.turns)}, and room was made {counted(self.trims, 'time')}"),
+            ("Turns", f"{len(self.turns)}, and room was made {counted(self.compressions, 'time')}"),
             ("Tokens counted = evaluated", f"{self.exact_turns} of {len(self.turns)} prompts"),
             ("Prompt tokens reused", f"{percent(reused / evaluated)} of {evaluated:,}" if evaluated else "unknown"),
             ("Time to first token", f"{duration_text(median(first))} (median)" if first else "unknown"),
@@ -67,6 +67,6 @@ class Figures:
             sentences.append(f"Not counted exactly: {counted(len(self.turns) - self.exact_turns, 'prompt')}.")
         if found != said:
             sentences.append(f"Missing after the restart: {counted(said - found, 'acknowledged message')}.")
-        if self.trims < 2:
+        if self.compressions < 2:
             sentences.append("The window was not filled twice.")
         return sentences

@@ -15,7 +15,7 @@ from ullage.cli.client import Client, ServerGone, start
 from ullage.cli.demo_figures import Figures
 from ullage.cli.demo_script import SYSTEM_PROMPT, Question
 from ullage.cli.events import event_line
-from ullage.cli.figures import duration_text, tokens_text, turn_line
+from ullage.cli.figures import counted, duration_text, size_text, tokens_text, turn_line
 from ullage.cli.framing import Json
 from ullage.cli.status_box import COLOURS
 from ullage.cli.terminal import Terminal
@@ -41,8 +41,8 @@ class Show:
     terminal: Terminal
     folder: Path
     figures: Figures = Factory(Figures)
+    _room_made: bool = False
     _client: Client | None = None
-    _events: list[Json] = Factory(list)
 
     @property
     def client(self) -> Client:
@@ -81,6 +81,7 @@ class Show:
         self.terminal.line()
         self.terminal.line(f"❯ {question.text}  ({question.origin})", style="bold")
         message = {"role": "user", "content": question.message()}
+        self._room_made = False
         began = time.perf_counter()
         added = await self.client.request("context/append", {"contextId": context_id, "messages": [message]})
         append_ms = _since(began)
@@ -89,9 +90,12 @@ class Show:
 
     async def answer(self, context_id: str, counted: int, append_ms: float) -> None:
         """Have the last question answered. Where room was made for it, the prompt is what remained."""
-        self._events.clear()
+        if self._room_made:
+            status = await self.client.request("context/status", {"contextId": context_id})
+            counted = status["usage"]["tokens"]
         result = await self._stream(context_id, ANSWER_TOKENS)
-        counted = next((e["detail"]["after"] for e in reversed(self._events) if e["kind"] == "trimmed"), counted)
+        if result["compressed"] is not None:
+            counted = result["compressed"]["compressedTokens"]
         self.figures.add(counted, result["timing"], append_ms)
         self.figures.acknowledge(context_id, result["message"])
         status = await self.client.request("context/status", {"contextId": context_id})
@@ -106,6 +110,20 @@ class Show:
         if await self._window_ids(context_id) != before:
             raise DidNotHold("Undo did not bring back the window as it was.")
         self.terminal.line(f"❯ undo: {tokens_text(undone['usage'])}, every message where it was", style="bold")
+
+    async def keep_compress_and_restore(self, context_id: str) -> None:
+        before = await self._window_ids(context_id)
+        snapshot = await self.client.request("context/snapshot/create", {"contextId": context_id})
+        self.terminal.line()
+        self.terminal.line(f"❯ snapshot: {counted(snapshot['messages'], 'message')}, {size_text(snapshot['bytes'])}")
+        result = await self.client.request("context/compress", {"contextId": context_id})
+        tokens = f"{result['originalTokens']:,} → {result['compressedTokens']:,} tokens"
+        means = "by a summary" if result["summary"] else "no acceptable summary was to be had"
+        self.terminal.line(f"❯ compress: {tokens}, {means}", style="bold")
+        restored = await self.client.request("context/snapshot/restore", {"snapshotId": snapshot["id"]})
+        if await self._window_ids(context_id) != before:
+            raise DidNotHold("The snapshot did not bring back the window as it was.")
+        self.terminal.line(f"❯ restore: {tokens_text(restored['usage'])}, every message where it was", style="bold")
 
     async def switch(self, context_id: str) -> None:
         began = time.perf_counter()
@@ -187,8 +205,8 @@ class Show:
         return result
 
     def _hear(self, event: Json) -> None:
-        self._events.append(event)
-        self.figures.trims += event["kind"] == "trimmed"
+        self._room_made |= event["kind"] in ("compressed", "trimmed")
+        self.figures.compressions += event["kind"] in ("compressed", "trimmed")
         line = event_line(event)
         if line is not None:
             self.terminal.line(f"▼ {line}", style="yellow")

@@ -92,13 +92,13 @@ class Archive:
         message is gone from the conversation all the same; to forget it again erases it from the snapshots, too.
         """
         session = await self.sessions.get(context_id)
+        if session.answering:
+            raise ContextBusy(
+                "This context is answering. Wait for the answer, or cancel it, and forget the message then.",
+                reason="answering",
+            )
         await self.guard.background.stop(session)  # a summary that is being written might quote it
         async with session.mutex:
-            if session.answering:
-                raise ContextBusy(
-                    "This context is answering. Wait for the answer, or cancel it, and forget the message then.",
-                    reason="answering",
-                )
             await self.sessions.own(session)
             begin()
             await finish(self._erase(session, message_id, self.sessions.operation(context_id, "forget", {})))
@@ -161,6 +161,7 @@ class Archive:
             raise
         await self._reload(session)
         await self.forget_in_snapshots(session.id, erased)
+        await self.sessions.store.run(lambda store: store.end_erasure(operation.id))
 
     async def _reload(self, session: Session) -> None:
         """Let go of everything that may hold what was erased. The cache of counts holds figures alone."""
@@ -193,12 +194,12 @@ def _adding(operation: Operation, state: ContextState, transcript: Transcript) -
     """The window with the imported one behind it, and its marks beside those that there are."""
     added = transcript.in_window
     pinned = with_call_partners(added, transcript.pinned)
-    planned = replacing(
+    return replacing(
         operation,
         state,
         (*state.messages, *added),
         state.carried | transcript.carried,
         masked=state.masked | transcript.masked,
+        pinned=frozenset(pinned),
         messages=transcript.messages,
     )
-    return attrs.evolve(planned, commit=attrs.evolve(planned.commit, pinned=tuple(sorted(pinned))))

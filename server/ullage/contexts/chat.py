@@ -18,9 +18,9 @@ from ullage.contexts.answering import (
     stream_answer,
     was_cut,
 )
-from ullage.contexts.background import BackgroundCompressions
 from ullage.contexts.drafts import checked_text
 from ullage.contexts.finishing import finish
+from ullage.contexts.precedence import Precedence
 from ullage.contexts.progress import Report, unreported
 from ullage.contexts.room import Room
 from ullage.contexts.session import Session
@@ -61,7 +61,7 @@ class _Turn:
 class Chats:
     sessions: Sessions
     room: Room
-    background: BackgroundCompressions
+    precedence: Precedence
     guard: WindowGuard
 
     async def chat(
@@ -81,7 +81,6 @@ class Chats:
             return await self._answered(turn)
         finally:
             session.answering, session.answer = False, None
-            self.background.resume()
             self.sessions.stale(session.id)
 
     async def _ask(self, turn: _Turn, text: str | None) -> None:
@@ -130,9 +129,13 @@ class Chats:
         """Ask; where the server refuses the prompt as too long, make more room by a rule and ask once more."""
         if turn.question[-1] not in turn.session.state.ids:
             raise InvalidArgument("The question left the window before it was answered. Ask it again.", "text")
-        await self.background.give_way(turn.active, spared=turn.session)
-        prompt = await self.room.prompt(turn.session, turn.active, turn.options, report=turn.report)
-        await self.background.give_way(turn.active)
+        async with self.precedence.question(turn.active, needing=turn.session):
+            prompt = await self.room.prompt(turn.session, turn.active, turn.options, report=turn.report)
+        async with self.precedence.question(turn.active):
+            return await self._asked(turn, prompt)
+
+    async def _asked(self, turn: _Turn, prompt: Prompt) -> Prompt:
+        """Stream the answer; returns the prompt that the server took."""
         try:
             await self._stream(turn, prompt)
         except WindowExceeded as refusal:

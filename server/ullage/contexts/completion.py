@@ -11,6 +11,7 @@ from ullage.contexts.answering import Answer, Emit, Prompt, refused_again, refus
 from ullage.contexts.counting import Groups, WindowCounter
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft, checked, message_of
+from ullage.contexts.precedence import Precedence
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.values import ChatResult, Fitted
 from ullage.contexts.views import view
@@ -42,6 +43,7 @@ class _Foreign:
 class Completions:
     sessions: Sessions
     directory: Directory
+    precedence: Precedence
 
     async def complete(
         self,
@@ -66,14 +68,15 @@ class Completions:
         foreign = _Foreign(messages, counter, tools_tokens)
         answer = Answer()
         prompt, fitted = await self._fitted(foreign, active, options, fit=fit)
-        try:
-            await self.sessions.models.watched(active, stream_answer(active, prompt, options, answer, emit))
-        except WindowExceeded as refusal:
-            if answer.first_token is not None:
-                raise
-            share = self._believed(active, prompt, refusal)
-            prompt, fitted = await self._fitted(foreign, active, options, fit=fit, share=share)
-            await self._once_more(active, prompt, options, answer, emit)
+        async with self.precedence.question(active):
+            try:
+                await self.sessions.models.watched(active, stream_answer(active, prompt, options, answer, emit))
+            except WindowExceeded as refusal:
+                if answer.first_token is not None:
+                    raise
+                share = self._believed(active, prompt, refusal)
+                prompt, fitted = await self._fitted(foreign, active, options, fit=fit, share=share)
+                await self._once_more(active, prompt, options, answer, emit)
         return self._result(active, answer, prompt, fitted, options)
 
     def _believed(self, active: ActiveModel, prompt: Prompt, refusal: WindowExceeded) -> float:

@@ -19,6 +19,7 @@ from ullage.conversation.masking import with_placeholders
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Origin
 from ullage.conversation.sending import Conversation
+from ullage.conversation.summary import shortcoming
 from ullage.conversation.usage import Usage, usable_tokens
 from ullage.errors import CannotReduce
 from ullage.events import EventKind
@@ -60,6 +61,10 @@ class _Reduced:
     after: int
 
 
+class _OutOfDate(Exception):
+    """The window is no longer the one that was planned on."""
+
+
 @define(eq=False)
 class Compressions:
     sessions: Sessions
@@ -88,10 +93,12 @@ class Compressions:
     async def compress(
         self, context_id: str, strategy: Strategy | None = None, report: Report = unreported
     ) -> CompressionResult:
-        """Compress by request, as far as the newest messages allow. Raises CannotReduce where nothing can be gained."""
+        """Compress by request, as far as the newest messages allow; whoever lets go of the context cancels it. Raises
+        CannotReduce where nothing can be gained."""
         session = await self.sessions.get(context_id)
         await self.sessions.own_now(session)
-        result = await self.reduce(session, await self.by_request(session, strategy), report)
+        with session.at_work():
+            result = await self.reduce(session, await self.by_request(session, strategy), report)
         if result is None:
             raise await self._cannot_reduce(session)
         return result
@@ -105,17 +112,21 @@ class Compressions:
         """Compress a window towards an aim, behind what is said meanwhile; None where nothing can be gained, or where
         that would not do for the aim's ceiling.
 
-        The window that is being summarised may be replaced meanwhile (cleared, restored, undone), or some of what is
-        to leave may be pinned: then it begins anew.
+        Where the plan is out of date when its summary has come (the window was cleared, restored or undone, what was to
+        leave was pinned, or what was said since is too much for the ceiling), it begins anew, the last time without a
+        model. What nobody asked for and nobody waits for ends there: whoever changed the window has decided.
         """
-        for _ in range(MOST_ATTEMPTS):
+        for attempt in range(1, MOST_ATTEMPTS + 1):
             state = session.state
-            made, summary = await self._made(session, state, aim, report)
+            last = aim if attempt < MOST_ATTEMPTS else attrs.evolve(aim, strategy="truncate")
+            made, summary = await self._made(session, state, last, report)
             if made is None:
                 return None
-            result = await self._commit(session, state, made, summary, aim)
-            if result is not None or _still_holds(made, state, session.state):
-                return result
+            try:
+                return await self._commit(session, state, made, summary, last)
+            except _OutOfDate:
+                if aim.origin == "guard" and aim.ceiling is None:
+                    return None
         return None
 
     async def preview(self, session: Session, aim: Aim) -> int | None:
@@ -140,7 +151,9 @@ class Compressions:
         if content is not None:
             summary = self._summary_message(content, made)
             reduced = await self._reduced(session, state, state, made, summary)
-            if _is_gain(reduced, aim, made):
+            [cost], _ = await self.sessions.alone(state, [summary])
+            target = None if aim.target is None else max(aim.target, made.predicted)
+            if shortcoming(cost, reduced.before - reduced.after + cost, reduced.after, target) is None:
                 return made, summary
         return await self._plan(session, state, attrs.evolve(aim, strategy="truncate"), usage), None
 
@@ -182,16 +195,19 @@ class Compressions:
     async def _commit(
         self, session: Session, planned_on: ContextState, made: Plan, summary: Message | None, aim: Aim
     ) -> CompressionResult | None:
-        """Apply a plan to the window as it is by now; None where it holds for that no more, or gains nothing."""
+        """Apply a plan to the window as it is by now; None where it gains nothing. Raises _OutOfDate."""
         applied: list[_Reduced] = []
 
         async def commit(now: ContextState) -> Planned | None:
             applied.clear()
             if not _still_holds(made, planned_on, now):
-                return None
+                raise _OutOfDate
             reduced = await self._reduced(session, planned_on, now, made, summary)
-            too_much = aim.ceiling is not None and reduced.after > aim.ceiling
-            if reduced.after >= reduced.before or too_much:
+            if reduced.after >= reduced.before:
+                return None
+            if aim.ceiling is not None and reduced.after > aim.ceiling:
+                if len(now.messages) > len(planned_on.messages):
+                    raise _OutOfDate
                 return None
             applied.append(reduced)
             return self._replacing(now, reduced, aim)
@@ -200,7 +216,8 @@ class Compressions:
         if done is None:
             return None
         [reduced] = applied
-        session.relieved()
+        threshold = self.sessions.context_settings(session).compression.threshold
+        session.reduced(await self.sessions.usage(session), threshold)
         operation = done.commit.operation
         event: EventKind = "trimmed" if aim.kind == "trim" else "compressed"
         detail = {**operation.detail, "origin": operation.origin, "operationId": operation.id}
@@ -231,7 +248,7 @@ class Compressions:
         return _Reduced(
             window=window,
             carried=made.carried,
-            masked=made.masked,
+            masked=made.masked | now.masked,
             left=made.leaving,
             summary=summary,
             means=_means(made.masked - now.masked, made.leaving, summary),
@@ -279,14 +296,9 @@ def _stands_for(leaving: tuple[Message, ...]) -> tuple[str, ...]:
 
 
 def _still_holds(made: Plan, planned_on: ContextState, now: ContextState) -> bool:
-    """Whether the window only grew since, and nothing that is to leave was pinned."""
-    return now.epoch == planned_on.epoch and not any(m.id in now.pinned for m in made.leaving)
-
-
-def _is_gain(reduced: _Reduced, aim: Aim, made: Plan) -> bool:
-    """Whether a summary is smaller than what it replaces and brings the window down as far as it was to."""
-    aimed_at = reduced.before - 1 if aim.target is None else max(aim.target, made.predicted)
-    return reduced.after < reduced.before and reduced.after <= aimed_at
+    """Whether the window only grew since, and nothing that is to leave or to be masked was pinned."""
+    touched = {m.id for m in made.leaving} | (made.masked - planned_on.masked)
+    return now.epoch == planned_on.epoch and touched.isdisjoint(now.pinned - planned_on.pinned)
 
 
 def _means(newly_masked: frozenset[str], left: tuple[Message, ...], summary: Message | None) -> tuple[Means, ...]:

@@ -78,7 +78,12 @@ class Conversations:
         async def plan(state: ContextState) -> Planned:
             self._in_window(state, message_id)
             operation = self.sessions.operation(session.id, "pin" if pinned else "unpin", {"messageIds": list(ids)})
-            return Planned(Commit(operation, pinned=ids if pinned else (), unpinned=() if pinned else ids))
+            if not pinned:
+                return Planned(Commit(operation, unpinned=ids))
+            shown = (
+                state.masked - set(ids) if state.masked & set(ids) else None
+            )  # what is pinned is sent as it was said
+            return Planned(Commit(operation, pinned=ids, masked=shown))
 
         await self.sessions.change(session, plan)
         [shown] = await views(self.sessions, session.state, [message])
@@ -91,12 +96,11 @@ class Conversations:
         async def plan(state: ContextState) -> Planned | None:
             kept = tuple(m for m in state.messages if m.role == "system" or m.id in state.pinned)
             kept = tuple(m for m in kept if m.summary_of is None)
-            masked = state.masked & {m.id for m in kept}
             if len(kept) == len(state.messages):
                 return None
             carried = frozenset(m.id for m in kept if m.role != "system")
             detail: dict[str, object] = {"removed": len(state.messages) - len(kept)}
-            return replacing(self.sessions.operation(context_id, "clear", detail), state, kept, carried, masked=masked)
+            return replacing(self.sessions.operation(context_id, "clear", detail), state, kept, carried)
 
         if await self.sessions.change(session, plan) is not None:
             session.relieved()
@@ -135,9 +139,12 @@ class Conversations:
         detail: dict[str, object] = {"operationId": target.operation.id, "kind": target.operation.kind}
         operation = self.sessions.operation(context_id, "undo", detail)
         window = tuple(by_id[id_] for id_ in ids)
-        carried = None if change.carried_before is None else frozenset(change.carried_before)
-        masked = None if change.masked_before is None else frozenset(change.masked_before)
-        return replacing(operation, state, window, carried, masked=masked, undoes=target.operation.id)
+        pinned = state.pinned - set(change.pinned.added)
+        carried = change.carried.undone(state.carried)
+        again = set(change.masked.removed) & pinned  # what is pinned is sent as it was said
+        masked = change.masked.undone(state.masked) - again
+        planned = replacing(operation, state, window, carried, masked=masked, undoes=target.operation.id)
+        return attrs.evolve(planned, commit=attrs.evolve(planned.commit, unpinned=change.pinned.added))
 
     async def history(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[Operation]:
         """What was done, several contexts merged in time order; without ids, all of them."""

@@ -13,9 +13,9 @@ from attrs import define
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.drafts import checked_text
 from ullage.contexts.finishing import begin, finish
-from ullage.contexts.modes import persona, preferred_model, preferred_model_if_offered
+from ullage.contexts.modes import in_mode, persona, preferred_model, preferred_model_if_offered
 from ullage.contexts.session import Session
-from ullage.contexts.sessions import Sessions, stop_work
+from ullage.contexts.sessions import Sessions, letting_go
 from ullage.contexts.state import ContextState, Planned
 from ullage.contexts.values import Context, Priority, SwitchResult
 from ullage.contexts.workspaces import moved, normalise_uri
@@ -100,11 +100,13 @@ class Directory:
         if mode is not None:
             chosen = self._persona(mode) if mode else Mode()
             model = await preferred_model(self.sessions.models, chosen)
-            changes |= {"mode": mode or None, "system_prompt": chosen.system_prompt}
+            changes |= in_mode(session.state.record, mode or None, chosen)
             changes |= _with_model(session.state.record, model)
         if system_prompt is not None:
             checked_text(system_prompt, "systemPrompt")
             changes["system_prompt"] = system_prompt or None
+            if changes.get("mode", session.state.record.mode):
+                changes["own_prompt"] = system_prompt or None
         if name is not None:
             changes["name"] = _checked_name(name)
         if workspace_uri is not None:
@@ -144,18 +146,17 @@ class Directory:
         """Let a context rest. An answer on its way is kept as far as it has come. Where another process is writing the
         context it rests for this client only."""
         session = await self.sessions.get(context_id)
-        await stop_work(session)
-        if not session.state.record.dormant and await self.sessions.own_if_free(session):
-            await self._amend(session, "close", {"dormant": True})
-        context = attrs.evolve(await self.context(session), priority="dormant")
-        await self._rest(session)
+        async with letting_go(session):
+            if not session.state.record.dormant and await self.sessions.own_if_free(session):
+                await self._amend(session, "close", {"dormant": True})
+            context = attrs.evolve(await self.context(session), priority="dormant")
+            await self._rest(session)
         return context
 
     async def delete(self, context_id: str) -> None:
         """Erase a context for good."""
         session = await self.sessions.get(context_id)
-        await stop_work(session)
-        async with session.mutex:
+        async with letting_go(session), session.mutex:
             await self.sessions.own(session)
             begin()
             await finish(self._erase(session.id))
@@ -172,7 +173,7 @@ class Directory:
         """The named context, or the active one."""
         if context_id is None and self.active_id is None:
             raise UnknownContext("No context is active. Open one for your workspace first.")
-        return await self.sessions.get(context_id or self.active_id or "")
+        return await self.sessions.get((self.active_id or "") if context_id is None else context_id)
 
     async def select_model(self, context_id: str, model: str) -> Context:
         """Give a context another model; its window is counted anew for it."""
@@ -209,8 +210,8 @@ class Directory:
         for session in self.sessions.opened():
             if session.state.record.workspace_uri != normal:
                 continue
-            await stop_work(session)
-            await self._rest(session)
+            async with letting_go(session):
+                await self._rest(session)
 
     async def context(self, session: Session, *, exactly: bool = True) -> Context:
         record = session.state.record
@@ -243,7 +244,7 @@ class Directory:
         if mode is not None:
             chosen, is_new = self._persona(mode), record.mode != mode
             if is_new:
-                changes |= {"mode": mode, "system_prompt": chosen.system_prompt}
+                changes |= in_mode(record, mode, chosen)
             if choice is None and (is_new or record.model is None):
                 choice = await preferred_model_if_offered(self.sessions.models, chosen)
         return changes | _with_model(record, choice)

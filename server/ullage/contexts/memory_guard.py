@@ -8,8 +8,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Literal, Protocol, TypeAlias
 
+import attrs
 from attrs import Factory, define, frozen
 
+from ullage.contexts.background import BackgroundCompressions
 from ullage.contexts.compression import Aim, Compressions
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
@@ -22,6 +24,9 @@ from ullage.memory.guard import HIGH, CacheMemory, Gauge, GaugeLevel, is_higher,
 
 logger = logging.getLogger(__name__)
 
+PATIENCE_S = 2.0
+"""For a compression to end while other contexts wait to be looked at; a summary may take minutes."""
+
 COOLDOWN_S = 60.0
 """Between two interventions for one context while the gauge stays up."""
 
@@ -31,9 +36,15 @@ _ACTIONS: dict[GaugeLevel, tuple[Action, ...]] = {
     "calm": (),
     "high": ("compress", "reduce"),
     "severe": ("reduce", "clear"),
-    "critical": ("clear",),
+    "critical": ("clear", "reduce"),
 }
 """By level: what is done, and what follows where that did not succeed."""
+
+_OWN_LEVEL: dict[Action, GaugeLevel] = {"compress": "high", "reduce": "severe", "clear": "critical"}
+"""From where on an action may be taken at once; below, it only follows one that failed."""
+
+_Outcome: TypeAlias = Literal["done", "failed", "idle", "under way"]
+"""Of an action. ``idle``: there was nothing for it to do. ``under way``: it is being done, or waits for an answer."""
 
 RESTORE, COMPRESS_MORE, REDUCE, CARRY_ON = "Restore", "Compress more", "Reduce the size", "Carry on"
 
@@ -62,7 +73,7 @@ class _Case:
         return tokens_that_fit(self.memory.room_bytes or 0, self.memory.bytes_per_token) or 0
 
 
-_Carry: TypeAlias = Callable[[_Case], Awaitable[bool]]
+_Carry: TypeAlias = Callable[[_Case], Awaitable[_Outcome]]
 
 
 @define(eq=False)
@@ -72,6 +83,7 @@ class MemoryGuard:
     sessions: Sessions
     sizes: Sizes
     compressions: Compressions
+    background: BackgroundCompressions
     snapshots: Snapshots
     person: Person
     clock: Callable[[], float] = time.monotonic
@@ -82,84 +94,118 @@ class MemoryGuard:
     async def look(self) -> None:
         """One look at every open context; where a gauge rose, or stays up after the cooldown, something is done."""
         for session in self.sessions.opened():
-            case = await self._case(session)
+            if self.sizes.is_answering(session):
+                continue  # a rise is noticed when the answer has come
             before = self._levels.get(session.id, "calm")
-            self._levels[session.id] = case.gauge.level if case else "calm"
-            if case is None or case.gauge.level == "calm" or session.answering:
-                continue
-            rested = self.clock() - self._acted_at.get(session.id, float("-inf")) >= COOLDOWN_S
-            rose = is_higher(case.gauge.level, before)
-            if rose or rested:
-                self._acted_at[session.id] = self.clock()
-                await self._act(case, tell=rose)
+            case = await self._case(session, before)
+            level = case.gauge.level if case else "calm"
+            if case is not None and level != "calm":
+                rested = self.clock() - self._acted_at.get(session.id, float("-inf")) >= COOLDOWN_S
+                rose = is_higher(level, before)
+                if rose or rested:
+                    if await self._act(case, tell=rose) == "under way":
+                        continue  # as if not looked at
+                    self._acted_at[session.id] = self.clock()
+            self._levels[session.id] = level
 
-    async def _case(self, session: Session) -> _Case | None:
+    async def _case(self, session: Session, before: GaugeLevel) -> _Case | None:
         memory = await self.sizes.cache_memory(session)
         if memory is None:
             return None
         usage = await self.sessions.usage(session, exactly=False)
-        before = self._levels.get(session.id, "calm")
         return _Case(session, usage, memory, memory_gauge(usage.tokens, usage.reserved, memory, before))
 
-    async def _act(self, case: _Case, *, tell: bool) -> None:
+    async def _act(self, case: _Case, *, tell: bool) -> _Outcome:
         """The first of the level's actions that is switched on and succeeds; where none does, the person is told, once
         for each rise."""
-        carry_out: dict[Action, _Carry] = {"compress": self._compress, "reduce": self._reduce, "clear": self._clear}
         switches = self.sessions.settings().memory.guard
+        outcome: _Outcome = "idle"
         for action in _ACTIONS[case.gauge.level]:
-            if not getattr(switches, action):
+            too_early = is_higher(_OWN_LEVEL[action], case.gauge.level) and outcome != "failed"
+            if not getattr(switches, action) or too_early:
                 continue
-            try:
-                done = await carry_out[action](case)
-            except UllageError as error:
-                logger.warning("The guard could not %s: %s", action, error.kind)
-                continue
-            if done:
+            outcome = await self._outcome(case, action)
+            if outcome == "done":
                 detail: dict[str, object] = {"action": action, "level": case.gauge.level, "gauge": case.gauge.value}
                 self.sessions.tell("guardActed", case.session, detail)
-                return
+            if outcome in ("done", "under way"):
+                return outcome
         if tell and switches.notify:
             self.person.tell(
                 f"Memory is short for “{case.session.state.record.name}”: {grouped(case.usage.tokens)} tokens are in"
                 f" use, and there is room for {grouped(case.room)}. Clear or compress the conversation, choose a"
                 " smaller context size, or close what else uses this memory."
             )
+        return outcome
 
-    async def _compress(self, case: _Case) -> bool:
-        settings = self.sessions.context_settings(case.session).compression
-        if not settings.enabled:
-            return False
-        aim = Aim(settings.strategy, self._calm_tokens(case, settings.target), None, "guard")
-        return await self.compressions.reduce(case.session, aim) is not None
-
-    async def _reduce(self, case: _Case) -> bool:
-        return await self.sizes.reduce(case.session, unbidden=True) is not None
-
-    async def _clear(self, case: _Case) -> bool:
-        """A snapshot first: without one nothing leaves. Then as much as needs to, a smaller size, and the question."""
-        session = case.session
-        aim = Aim("truncate", None, self._calm_tokens(case, HIGH), "guard")
-        if await self.compressions.preview(session, aim) is None:
-            return await self._reduced_too(case)
-        snapshot = await self.snapshots.create(session.id, "Before memory ran short", trigger="emergency")
-        cleared = await self.compressions.reduce(session, aim)
-        reduced = await self._reduced_too(case)
-        if self.sessions.settings().memory.guard.notify:
-            self._keep(self._ask(case, snapshot.id, removed=cleared.removed if cleared else 0))
-        return cleared is not None or reduced
-
-    async def _reduced_too(self, case: _Case) -> bool:
-        if not self.sessions.settings().memory.guard.reduce:
-            return False
+    async def _outcome(self, case: _Case, action: Action) -> _Outcome:
+        carry_out: dict[Action, _Carry] = {"compress": self._compress, "reduce": self._reduce, "clear": self._clear}
         try:
-            return await self._reduce(case)
+            return await carry_out[action](case)
         except UllageError as error:
-            logger.info("The size could not be reduced: %s", error.kind)
-            return False
+            if error.data.get("reason") == "answering":
+                return "under way"  # the model has begun to answer: nothing is done before the answer has come
+            logger.warning("The guard could not %s: %s", action, error.kind)
+            return "failed"
+
+    async def _compress(self, case: _Case) -> _Outcome:
+        session, settings = case.session, self.sessions.context_settings(case.session).compression
+        if session.compressing is not None:
+            return "under way"
+        if not settings.enabled:
+            return "idle"
+        if not session.has_grown(case.usage):
+            return "failed"
+        aim = Aim(settings.strategy, self._calm_tokens(case, settings.target), None, "guard")
+        epoch = session.state.epoch
+        self.background.start(session, aim)
+        if session.compressing is not None:
+            await asyncio.wait([session.compressing], timeout=PATIENCE_S)
+        if session.compressing is not None:
+            return "under way"
+        if session.state.epoch != epoch:
+            return "done"
+        session.attempted_tokens = case.usage.tokens
+        return "failed"
+
+    async def _reduce(self, case: _Case) -> _Outcome:
+        return "idle" if await self.sizes.reduce(case.session, unbidden=True) is None else "done"
+
+    async def _clear(self, case: _Case) -> _Outcome:
+        """A snapshot first: without one nothing leaves. Then as much as needs to, a smaller size, and the question.
+        Where the size can't be made smaller, nothing would be gained by it."""
+        session, needed = case.session, await self._needed_tokens(case)
+        aim = Aim("truncate", needed, needed, "guard")
+        if not self.sizes.can_reduce(session) or (after := await self.compressions.preview(session, aim)) is None:
+            return "idle"
+        if not session.has_grown(case.usage):
+            return "failed"
+        snapshot = await self.snapshots.before_clearing(session, "Before memory ran short")
+        aim = attrs.evolve(aim, ceiling=max(needed, after))
+        cleared = await self.compressions.reduce(session, aim)
+        if cleared is None:
+            return "failed"
+        switches = self.sessions.settings().memory.guard
+        if switches.reduce:
+            await self._outcome(case, "reduce")
+        if switches.notify:
+            self._keep(self._ask(case, snapshot.id, removed=cleared.removed))
+        return "done"
 
     def _calm_tokens(self, case: _Case, share: float) -> int:
         """The most tokens in use with which the gauge shows ``share``."""
         return max(int(case.room * share) - case.usage.reserved, 1)
+
+    async def _needed_tokens(self, case: _Case) -> int:
+        """What the window has to come down to, for a calm gauge and for the size that memory asks for. No window is
+        made smaller than the minimum, whatever the gauge shows."""
+        calm, least = self._calm_tokens(case, HIGH), self.sizes.room.usable(case.session, self._minimum)
+        usable = await self.sizes.usable_after_reducing(case.session)
+        return max(calm if usable is None else min(calm, usable), least)
+
+    @property
+    def _minimum(self) -> int:
+        return self.sessions.settings().context.min_size
 
     async def _ask(self, case: _Case, snapshot_id: str, *, removed: int) -> None:
         session = case.session
@@ -168,10 +214,10 @@ class MemoryGuard:
             f" “{session.state.record.name}”; a snapshot of it was made before."
         )
         answer = await self.person.ask(text, (RESTORE, COMPRESS_MORE, REDUCE, CARRY_ON))
-        ways: dict[str, Callable[[], Coroutine[object, object, object]]] = {
-            RESTORE: lambda: self.snapshots.restore(snapshot_id, session.id),
-            COMPRESS_MORE: lambda: self.compressions.compress(session.id),
-            REDUCE: lambda: self.sizes.reduce(session),
+        ways: dict[str, Callable[[], Coroutine[object, object, None]]] = {
+            RESTORE: lambda: self._restore(session, snapshot_id),
+            COMPRESS_MORE: lambda: self._compress_more(session),
+            REDUCE: lambda: self._reduce_by_request(session),
         }
         if answer not in ways:
             return
@@ -179,6 +225,18 @@ class MemoryGuard:
             await ways[answer]()
         except UllageError as error:
             self.person.tell(error.message)
+
+    async def _restore(self, session: Session, snapshot_id: str) -> None:
+        """What the person wants back is not taken away again until something is added to it."""
+        restored = await self.snapshots.restore(snapshot_id, session.id)
+        session.attempted_tokens = restored.usage.tokens
+
+    async def _compress_more(self, session: Session) -> None:
+        await self.compressions.compress(session.id)
+
+    async def _reduce_by_request(self, session: Session) -> None:
+        if await self.sizes.reduce(session) is None:
+            self.person.tell("The context size is as small as memory asks for. Choose one to make it smaller.")
 
     def _keep(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -7,11 +7,13 @@ rewrites no conversation's rules and moves no conversation to another model. Cho
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.models import Models
 from ullage.errors import InvalidArgument, ModelUnavailable, UllageError
 from ullage.settings import Mode, Settings
+from ullage.store.records import ContextRecord
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,14 @@ def persona(settings: Settings, name: str) -> Mode:
         known = ", ".join(sorted(settings.modes)) or "none yet"
         raise InvalidArgument(f"There is no mode of this name in the settings (there are: {known}).", "mode")
     return settings.modes[name]
+
+
+def in_mode(record: ContextRecord, mode: str | None, chosen: Mode) -> dict[str, Any]:
+    """The changes that a mode makes to a context's record, None: no mode any more. The person's own system prompt is
+    put by while a mode's is in force, and comes back after it."""
+    own = record.system_prompt if record.mode is None else record.own_prompt
+    in_force = own if chosen.system_prompt is None else chosen.system_prompt
+    return {"mode": mode, "system_prompt": in_force, "own_prompt": own if mode else None}
 
 
 async def preferred_model(models: Models, mode: Mode) -> ActiveModel | None:

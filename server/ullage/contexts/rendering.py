@@ -1,7 +1,12 @@
-"""Each result that a line has, in Markdown for people."""
+"""Each result that a line has, in Markdown for people.
+
+What has several columns follows a line that says what it is: an editor puts words of its own before a message's first
+line, which would push headings away from their columns.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
@@ -51,7 +56,9 @@ from ullage.memory.readings import MemoryReading
 from ullage.memory.sizing import SizingReport
 from ullage.settings import Mode
 
-_MEANS = {"toolResults": "tool results masked", "summary": "a summary", "truncation": "truncation"}
+_CAPITAL = re.compile("[A-Z]")
+_MEANS = {"toolResults": "masking tool results", "summary": "a summary", "truncation": "truncation"}
+_BY = {"client": "you", "server": "the server", "guard": "the guard"}
 _FROM = {"memory": "from memory", "store": "from the store", "kv-slot": "with its KV cache"}
 
 
@@ -89,7 +96,7 @@ def snapshot_choice(page: SnapshotPage) -> str:
     how = (
         f"`{PREFIX} restore 1` brings the first one back, `{PREFIX} restore {short_id(page.snapshots[0].id)}` does too."
     )
-    return paragraphs(table(SNAPSHOT_HEADINGS, rows), how, bullets(unreadable))
+    return paragraphs("Snapshots, the newest first:", table(SNAPSHOT_HEADINGS, rows), how, bullets(unreadable))
 
 
 def restored(value: Restored) -> str:
@@ -105,7 +112,8 @@ def context_choice(contexts: Sequence[Context]) -> str:
         for number, (context, row) in enumerate(zip(contexts, context_rows(contexts), strict=True), 1)
     ]
     headings = ("", CONTEXT_HEADINGS[0], "folder", *CONTEXT_HEADINGS[1:])
-    return paragraphs(table(headings, rows), f"`{PREFIX} switch` with a name or a number goes there.")
+    how = f"`{PREFIX} switch` with a name or a number goes there."
+    return paragraphs(f"{counted(len(contexts), 'context')}:", table(headings, rows), how)
 
 
 def switched(value: SwitchResult) -> str:
@@ -120,7 +128,7 @@ def cleared(usage: Usage, *, changed: bool) -> str:
 
 
 def compressed(value: CompressionResult) -> str:
-    means = ", ".join(_MEANS[each] for each in value.reduced_by)
+    means = " and ".join(_MEANS[each] for each in value.reduced_by)
     by = f" by {means}" if means else ""
     left = f"{counted(value.removed, 'message')} left the window and stay in the history"
     return f"Compressed{by}: {_smaller(value)}. {left}. `{PREFIX} undo` brings them back."
@@ -135,15 +143,14 @@ def estimated(value: CompressionEstimate) -> str:
 
 
 def undone(value: Undone) -> str:
-    return f"Took back: {value.undone.kind}. Now {_filled(value.usage)}."
+    return f"Took back: {_kind(value.undone)}. Now {_filled(value.usage)}."
 
 
 def models(offered: Sequence[Model]) -> str:
     if not offered:
         return "No model server answers. Start one, or run `ullage install-model`."
-    return paragraphs(
-        table(MODEL_HEADINGS, model_rows(offered)), f"`{PREFIX} model` with a name chooses one for this context."
-    )
+    how = f"`{PREFIX} model` with a name chooses one for this context."
+    return paragraphs(f"{counted(len(offered), 'model')}:", table(MODEL_HEADINGS, model_rows(offered)), how)
 
 
 def model_chosen(context: Context) -> str:
@@ -154,9 +161,8 @@ def modes(known: Mapping[str, Mode], present: str | None) -> str:
     if not known:
         return "The settings have no modes yet. Each is a name with a system prompt and, if wanted, a model."
     rows = [(name, mode.model or "", "this one" if name == present else "") for name, mode in sorted(known.items())]
-    return paragraphs(
-        table(("mode", "model", ""), rows), f"`{PREFIX} mode` with a name takes one on, `off` lets it go."
-    )
+    how = f"`{PREFIX} mode` with a name takes one on, `off` lets it go."
+    return paragraphs("The modes of the settings:", table(("mode", "model", ""), rows), how)
 
 
 def mode_chosen(context: Context) -> str:
@@ -179,8 +185,8 @@ def messages(page: Sequence[MessageView], *, has_more: bool) -> str:
     if not page:
         return "The window is empty."
     rows = [(short_id(m.id), m.role, f"{m.tokens:,}", "pinned" if m.pinned else "", one_line(m.content)) for m in page]
-    older = f"The newest {len(page)}; there are older ones." if has_more else ""
-    return paragraphs(table(("id", "role", "tokens", "", "text"), rows), older)
+    older = f", the newest {len(page)}; there are older ones" if has_more else ""
+    return paragraphs(f"In the window{older}:", table(("id", "role", "tokens", "", "text"), rows))
 
 
 def pinned(message: MessageView) -> str:
@@ -189,12 +195,11 @@ def pinned(message: MessageView) -> str:
 
 
 def history(operations: Sequence[Operation]) -> str:
-    rows = [(short_id(each.id), moment_text(each.at), each.kind, each.origin) for each in operations]
+    rows = [(short_id(each.id), moment_text(each.at), _kind(each), _BY[each.origin]) for each in operations]
     if not rows:
         return "Nothing was done yet."
-    return paragraphs(
-        table(("id", "when", "what", "by"), rows), f"`{PREFIX} undo` with an id takes back what changed the window."
-    )
+    how = f"`{PREFIX} undo` with an id takes back what changed the window."
+    return paragraphs("What was done last:", table(("id", "when", "what", "by"), rows), how)
 
 
 def found(hits: Sequence[SearchHit], names: Mapping[str, str]) -> str:
@@ -225,11 +230,17 @@ def forgotten(message_id: str) -> str:
 
 
 def help_() -> str:
-    return table(("line", "what it does"), [(line.usage, line.purpose) for line in LINES])
+    lines = table(("line", "what it does"), [(line.usage, line.purpose) for line in LINES])
+    return paragraphs("What can be typed:", lines)
 
 
 def _filled(usage: Usage) -> str:
     return filled_text(usage.tokens, usage.limit)
+
+
+def _kind(operation: Operation) -> str:
+    """``selectModel`` as words."""
+    return _CAPITAL.sub(lambda found: f" {found[0].lower()}", operation.kind)
 
 
 def _smaller(value: CompressionResult | CompressionEstimate) -> str:

@@ -36,9 +36,16 @@ def restoring(
     the others are said anew."""
     window = tuple(said.get(message.id, message) for message in content.messages)
     fresh = tuple(message for message in window if message.id not in said)
-    planned = replacing(operation, state, window, carried=content.carried, masked=content.masked, messages=fresh)
-    pinned = tuple(sorted(content.pinned - state.pinned))
-    return attrs.evolve(planned, commit=attrs.evolve(planned.commit, pinned=pinned))
+    ids = {message.id for message in window}
+    return replacing(
+        operation,
+        state,
+        window,
+        content.carried,
+        masked=(state.masked - ids) | content.masked,
+        pinned=content.pinned,
+        messages=fresh,
+    )
 
 
 def _renamed(message: Message, new: Mapping[str, str]) -> Message:

@@ -56,13 +56,13 @@ class Room:
     async def shrink(self, session: Session, limit: int) -> None:
         """Make the window fit a smaller limit. Raises ContextOverflow where it can't."""
         if await self.must_shrink(session, limit):
-            await self.compressions.reduce(session, self._trimming(session, self._usable(session, limit)))
+            await self.compressions.reduce(session, self._trimming(session, self.usable(session, limit)))
 
     async def must_shrink(self, session: Session, limit: int) -> bool:
         """Whether something would have to leave for a smaller limit; changes nothing. Raises ContextOverflow where
         that would not do."""
         usage = await self.sessions.usage(session)
-        usable = self._usable(session, limit)
+        usable = self.usable(session, limit)
         if usage.tokens <= usable:
             return False
         after = await self.compressions.preview(session, self._trimming(session, usable))
@@ -102,10 +102,12 @@ class Room:
         usage = await self.sessions.usage(session, max_tokens)
         if usage.limit is None or (shrink is None and self._is_roomy(session, usage)):
             return None
-        await self.background.settled(session)
+        if shrink is not None:  # what runs may have to wait for the very question that this is about
+            await self.background.stop(session)
+        awaited = await self.background.settled(session)
         usage = await self.sessions.usage(session, max_tokens)
         if usage.limit is None or (shrink is None and self._is_roomy(session, usage)):
-            return None
+            return awaited
         usable = int(usable_tokens(usage.limit, usage.reserved) * (shrink or 1))
         if shrink is not None:
             usable = min(usable, usage.tokens - 1)
@@ -128,7 +130,8 @@ class Room:
         target = self.sessions.context_settings(session).compression.target
         return Aim("truncate", int(usable * target), usable, "server", "trim")
 
-    def _usable(self, session: Session, limit: int) -> int:
+    def usable(self, session: Session, limit: int) -> int:
+        """What a prompt may take of such a window."""
         return usable_tokens(limit, reserved_tokens(limit, self.sessions.context_settings(session).reserve_output))
 
     async def _weigh_tools(self, session: Session, tools: Sequence[ToolDefinition]) -> None:

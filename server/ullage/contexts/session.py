@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from attrs import Factory, define
 
-from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.counting import CountedForm
 from ullage.contexts.state import ContextState
-from ullage.contexts.values import Timing
+from ullage.contexts.values import CompressionResult, Timing
 from ullage.conversation.messages import ToolDefinition
-from ullage.memory.guard import GaugeLevel
+from ullage.conversation.usage import Usage, usable_tokens
+from ullage.memory.guard import HYSTERESIS, GaugeLevel
 from ullage.store.locks import ContextLock
 
 TREND_TURNS = 8
 """How many turns the forecast of ``turnsLeft`` looks back on."""
+
+GROWTH_SHARE = 0.05
+"""Of the usable window: less growth than this since the last attempt, or since an undo, is no reason for another."""
 
 
 @define(eq=False)
 class Session:
     """Mutable and of one event loop. ``mutex`` covers decisions and commits, never streaming.
 
-    ``window_level`` and ``snapshot_pressure`` are what the gauges showed last, ``attempted_tokens`` how full the window
-    was when making room was tried last without success or taken back, ``rejected_summaries`` how many summaries in a
-    row were not acceptable, and ``summarising`` is the model that is writing one now.
+    ``window_level`` is what the window's gauge showed last, ``is_kept`` whether there was an automatic snapshot since
+    it passed the threshold for one, ``attempted_tokens`` how full the window was when making room was tried last
+    without success or taken back, ``rejected_summaries`` how many summaries in a row were not acceptable. ``requests``
+    are those that compress it by request, and ``partings`` counts those who are letting go of it at this moment:
+    nothing begins unbidden then.
     """
 
     state: ContextState
@@ -34,7 +41,9 @@ class Session:
     counted: CountedForm | None = None
     answer: asyncio.Task[object] | None = None
     answering: bool = False
-    compressing: asyncio.Task[object] | None = None
+    compressing: asyncio.Task[CompressionResult | None] | None = None
+    requests: set[asyncio.Task[object]] = Factory(set)
+    partings: int = 0
     tools: tuple[ToolDefinition, ...] = ()
     tools_tokens: int = 0
     growth: deque[int] = Factory(lambda: deque(maxlen=TREND_TURNS))
@@ -42,15 +51,39 @@ class Session:
     prompt_evaluated: int = 0
     prompt_reused: int = 0
     window_level: GaugeLevel = "calm"
-    snapshot_pressure: float = 0.0
+    is_kept: bool = False
     attempted_tokens: int | None = None
     rejected_summaries: int = 0
-    summarising: ActiveModel | None = None
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """What the present task does inside ends when the context is let go of."""
+        task = asyncio.current_task()
+        assert task is not None, "sessions are of one event loop"
+        self.requests.add(task)
+        try:
+            yield
+        finally:
+            self.requests.discard(task)
 
     def relieved(self) -> None:
         """The window became smaller: trends and gauges begin anew."""
         self.growth.clear()
-        self.window_level, self.snapshot_pressure, self.attempted_tokens = "calm", 0.0, None
+        self.window_level, self.is_kept, self.attempted_tokens = "calm", False, None
+
+    def reduced(self, usage: Usage, threshold: float) -> None:
+        """The window was compressed. Where what has to stay keeps it near the threshold, another attempt waits for
+        growth: else every turn would be one, and the prompt's beginning another each time."""
+        if usage.pressure is not None and usage.pressure <= threshold - HYSTERESIS:
+            self.relieved()
+            return
+        self.growth.clear()
+        self.attempted_tokens = usage.tokens
+
+    def has_grown(self, usage: Usage) -> bool:
+        """Whether making room may be tried: for the first time, or by now there is clearly more to gain."""
+        growth = usable_tokens(usage.limit or 0, usage.reserved) * GROWTH_SHARE
+        return self.attempted_tokens is None or usage.tokens >= self.attempted_tokens + growth
 
     def rest(self) -> None:
         """Free the lock and give the window back. The session itself stays, so that whoever is waiting for its mutex

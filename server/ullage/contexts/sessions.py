@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from attrs import Factory, define
 
@@ -242,11 +243,16 @@ def unknown_context() -> UnknownContext:
     return UnknownContext("There is no context with this id. Ask for the list, or open one for a workspace.")
 
 
-async def stop_work(session: Session) -> None:
-    """End an answer, which is kept as far as it has come, and a compression; wait until they have put things in
-    order."""
-    tasks = [task for task in (session.answer, session.compressing) if task is not None]
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
+@asynccontextmanager
+async def letting_go(session: Session) -> AsyncGenerator[None]:
+    """End what is going on with a context: an answer, which is kept as far as it has come, and compressions. When they
+    have put things in order, the block lets go of the context; until its end nothing begins unbidden."""
+    session.partings += 1
+    try:
+        while tasks := [t for t in (session.answer, session.compressing, *session.requests) if t is not None]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        yield
+    finally:
+        session.partings -= 1

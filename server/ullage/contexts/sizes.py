@@ -19,8 +19,9 @@ from ullage.contexts.room import Room
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned
+from ullage.conversation.operations import Origin
 from ullage.errors import ContextBusy, ContextOverflow, InsufficientMemory, UllageError
-from ullage.memory.autosize import Allocated, growth_wait_s, new_size
+from ullage.memory.autosize import Allocated, growth_wait_s, new_size, within
 from ullage.memory.guard import Allocation, CacheMemory, can_allocate
 from ullage.memory.kv_cache import CELL_PADDING
 from ullage.memory.placement import MainMemory
@@ -134,7 +135,8 @@ class Sizes:
 
     async def follow_memory(self, active: ActiveModel) -> SizingReport | None:
         """Give an automatic model the size that memory allows by now, where that is worth a reload; None: it stays.
-        Only a model whose size we have decided ourselves, and never during an answer."""
+        Only a model whose size we have decided ourselves, and never during an answer. Where words would have to leave a
+        window for it, that is the guard's to decide: InsufficientMemory."""
         if not active.can_resize or self._is_occupied(active):
             return None
         limit = await self.sessions.models.limit(active)
@@ -152,6 +154,8 @@ class Sizes:
         tokens = new_size(present, report.tokens, request.minimum, maximum)
         if tokens is None or self._is_occupied(active):
             return None
+        if tokens < limit == within(limit, request.minimum, maximum):
+            await self._refuse_if_any_must_shrink(active, tokens)
         if present.memory_short and tokens < limit:
             self._squeezes[active.key] = present.repeats + 1
         return await self._apply(active, attrs.evolve(report, tokens=tokens))
@@ -177,18 +181,43 @@ class Sizes:
 
     async def reduce(self, session: Session, *, unbidden: bool = False) -> SizingReport | None:
         """Give the context's model as much less as memory asks for by now; None where that is not less, or not ours to
-        change. ``unbidden``: not where the person has chosen the size. Raises as `resize`."""
+        change. ``unbidden``: not where the person has chosen the size, nor where words would have to leave a window
+        for it. Raises as `resize`."""
         active = self.sessions.models.known(session.state.record)
-        if active is None or active.limit is None or not active.can_resize or not _is_ours(active):
+        if active is None or active.limit is None or not self.can_reduce(session):
             return None
         if unbidden and not self.choice(active).auto:
             return None
-        report = size(await self._request(active, choice=SizeChoice(auto=True, tokens=None)))
+        report = await self._automatic(active)
         if not 0 < report.tokens < active.limit:
             return None
+        if unbidden:
+            await self._refuse_if_any_must_shrink(active, report.tokens)
         report = await self._apply(active, report)
-        await self._log(session, active, report)
+        await self._log(session, active, report, "guard" if unbidden else "client")
         return report
+
+    async def usable_after_reducing(self, session: Session) -> int | None:
+        """What a prompt of this context could take of the size that `reduce` would bring; None without a model."""
+        active = self.sessions.models.known(session.state.record)
+        if active is None:
+            return None
+        tokens = (await self._automatic(active)).tokens
+        return self.room.usable(session, tokens if active.limit is None else min(tokens, active.limit))
+
+    async def _automatic(self, active: ActiveModel) -> SizingReport:
+        """The size that memory asks for by now, whoever has chosen the present one."""
+        return size(await self._request(active, choice=SizeChoice(auto=True, tokens=None)))
+
+    def can_reduce(self, session: Session) -> bool:
+        """Whether the size of the context's model is ours to change."""
+        active = self.sessions.models.known(session.state.record)
+        return active is not None and active.can_resize and _is_ours(active)
+
+    def is_answering(self, session: Session) -> bool:
+        """Whether the context's model is answering, in whichever context of this process."""
+        active = self.sessions.models.known(session.state.record)
+        return session.answering or (active is not None and any(user.answering for user in self._users_of(active)))
 
     async def unload(self, model: str) -> int | None:
         """Take a model out of memory; the bytes that this freed, None where they are not known. Raises ContextBusy
@@ -291,6 +320,11 @@ class Sizes:
             if must_shrink:
                 await self.sessions.own_now(session)
 
+    async def _refuse_if_any_must_shrink(self, active: ActiveModel, limit: int) -> None:
+        for session in self._users_of(active):
+            if await self.room.must_shrink(session, limit):
+                raise InsufficientMemory("A conversation with this model has to become smaller first. Compress it.")
+
     async def _make_room(self, active: ActiveModel, limit: int) -> None:
         for session in self._users_of(active):
             try:
@@ -332,11 +366,13 @@ class Sizes:
         await self.sessions.models.remember_choice(active)
         self.sessions.stale(None)
 
-    async def _log(self, session: Session, active: ActiveModel, report: SizingReport) -> None:
+    async def _log(
+        self, session: Session, active: ActiveModel, report: SizingReport, origin: Origin = "client"
+    ) -> None:
         detail: dict[str, object] = {"tokens": report.tokens, "model": active.name, "reloaded": report.reloaded}
 
         async def plan(_: ContextState) -> Planned:
-            return Planned(Commit(self.sessions.operation(session.id, "resize", detail)))
+            return Planned(Commit(self.sessions.operation(session.id, "resize", detail, origin)))
 
         await self.sessions.change(session, plan)
 

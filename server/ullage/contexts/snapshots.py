@@ -65,9 +65,7 @@ class Snapshots:
     _totals: dict[str, _Totals] = Factory(dict)
     _changes: int = 0
 
-    async def create(
-        self, context_id: str, summary: str | None = None, trigger: SnapshotTrigger = "manual"
-    ) -> SnapshotInfo:
+    async def create(self, context_id: str, summary: str | None = None) -> SnapshotInfo:
         """Keep the window as it is now. Without a summary the beginning of the last question stands for it.
 
         Raises NotSupported where snapshots are switched off, StoreFull, and ContextBusy where another process writes
@@ -76,9 +74,8 @@ class Snapshots:
         if summary is not None and not (summary.strip() and len(summary) <= LONGEST_SUMMARY):
             raise InvalidArgument(f"A summary has 1 to {LONGEST_SUMMARY:,} characters, or is left out.", "summary")
         session = await self.sessions.get(context_id)
-        if not self.sessions.context_settings(session).snapshots.enabled:
-            raise NotSupported("Snapshots are switched off. Set context.snapshots.enabled to make one.")
-        return await self._keep(session, summary, trigger, "client")
+        self._require_enabled(session)
+        return await self._keep(session, summary, "manual", "client")
 
     async def automatic(self, session: Session, trigger: SnapshotTrigger) -> SnapshotInfo | None:
         """Keep the window because it fills up, then clear away older automatic snapshots; None where that is switched
@@ -87,6 +84,14 @@ class Snapshots:
         if not (settings.enabled and settings.auto_create):
             return None
         info = await self._keep(session, None, trigger, "guard")
+        await self._clean_up(session.id, settings, info)
+        return info
+
+    async def before_clearing(self, session: Session, summary: str) -> SnapshotInfo:
+        """Keep the window before the guard lets words leave it, also where none is to be made because it fills up; then
+        clear away older automatic ones. Raises as `create` does."""
+        settings = self._require_enabled(session)
+        info = await self._keep(session, summary, "emergency", "guard")
         await self._clean_up(session.id, settings, info)
         return info
 
@@ -172,6 +177,12 @@ class Snapshots:
         """
         await finish(asyncio.to_thread(self.files.forget, context_id, message_ids))
         self._changed(None)
+
+    def _require_enabled(self, session: Session) -> SnapshotSettings:
+        settings = self.sessions.context_settings(session).snapshots
+        if not settings.enabled:
+            raise NotSupported("Snapshots are switched off. Set context.snapshots.enabled to make one.")
+        return settings
 
     async def _keep(
         self, session: Session, summary: str | None, trigger: SnapshotTrigger, origin: Origin
@@ -265,7 +276,7 @@ class Snapshots:
 
     async def _target(self, source: str, context_id: str | None) -> Session:
         try:
-            return await self.sessions.get(context_id or source)
+            return await self.sessions.get(source if context_id is None else context_id)
         except UnknownContext:
             if context_id is None:
                 text = "The context of this snapshot is gone. Name another one to restore it into."
@@ -303,7 +314,8 @@ class Snapshots:
 
 
 def _content(state: ContextState) -> SnapshotContent:
-    ids = frozenset(state.ids)
+    marked = state.pinned | state.carried | state.masked  # most often few or none, in a window of many
+    ids = frozenset(message.id for message in state.messages if message.id in marked) if marked else frozenset()
     return SnapshotContent(
         state.messages, state.pinned & ids, state.carried & ids, state.masked & ids, state.record.system_prompt
     )

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from ullage.conversation.growing import Growing
 from ullage.conversation.messages import Message
-from ullage.conversation.operations import Operation, change_between
+from ullage.conversation.operations import MarkChange, Operation, change_between, mark_change
 from ullage.conversation.sending import Conversation
 from ullage.store.records import Commit, ContextRecord, StoredWindow
 
@@ -90,16 +90,27 @@ def replacing(
     carried: frozenset[str] | None = None,
     *,
     masked: frozenset[str] | None = None,
+    pinned: frozenset[str] = frozenset(),
     undoes: str | None = None,
     messages: tuple[Message, ...] = (),
 ) -> Planned:
     """Another window in place of the present one, told so that it can be undone. ``carried`` and ``masked`` None:
-    unchanged. ``messages`` are those that were never said before."""
+    unchanged. ``pinned`` are to be pinned, ``messages`` are those that were never said before."""
     ids = tuple(message.id for message in window)
-    change = change_between(state.ids, ids)
-    if carried is not None and carried != state.carried:
-        change = attrs.evolve(change, carried_before=tuple(sorted(state.carried)))
-    if masked is not None and masked != state.masked:
-        change = attrs.evolve(change, masked_before=tuple(sorted(state.masked)))
-    commit = Commit(operation, messages, window=ids, carried=carried, masked=masked, change=change, undoes=undoes)
+    change = attrs.evolve(
+        change_between(state.ids, ids),
+        carried=mark_change(state.carried, state.carried if carried is None else carried),
+        masked=mark_change(state.masked, state.masked if masked is None else masked),
+        pinned=MarkChange(added=tuple(sorted(pinned - state.pinned))),
+    )
+    commit = Commit(
+        operation,
+        messages,
+        window=ids,
+        pinned=change.pinned.added,
+        carried=carried,
+        masked=masked,
+        change=change,
+        undoes=undoes,
+    )
     return Planned(commit, window)

@@ -11,10 +11,12 @@ import attrs
 from attrs import define
 
 from ullage.contexts.active_model import ActiveModel
+from ullage.contexts.precedence import Precedence
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState
 from ullage.conversation.messages import Message, SentMessage
+from ullage.conversation.sending import Conversation
 from ullage.conversation.summary import Sections, render, summary_schema
 from ullage.conversation.summary_answer import parse
 from ullage.conversation.summary_request import handover, instruction, pieces, transcript
@@ -36,6 +38,7 @@ TEMPERATURE = 0.2
 @define(eq=False)
 class Summariser:
     sessions: Sessions
+    precedence: Precedence
 
     async def summarise(
         self, session: Session, state: ContextState, leaving: Sequence[Message], most_tokens: int
@@ -45,15 +48,16 @@ class Summariser:
         active = await self.sessions.models.active_if_any(state.record)
         if active is None:
             return None
-        session.summarising = active
-        try:
+
+        async def ask() -> Sections | None:
             async with asyncio.timeout(LONGEST_S):
-                sections = await self._sections(session, state, leaving, active, most_tokens)
+                return await self._sections(session, state, leaving, active, most_tokens)
+
+        try:
+            sections = await self.precedence.summary(session, active, ask)
         except (TimeoutError, UllageError) as error:
             logger.info("No summary could be had: %s", getattr(error, "kind", "it took too long"))
             sections = None
-        finally:
-            session.summarising = None
         session.rejected_summaries = 0 if sections else session.rejected_summaries + 1
         return render(sections, files_of(leaving)) if sections else None
 
@@ -66,23 +70,28 @@ class Summariser:
         most_tokens: int,
     ) -> Sections | None:
         """Going on from the conversation as it stands costs hardly more than the answer, since the server has all of it
-        in its cache; where there is no room for that, the history is handed over as text."""
-        earlier = _earlier(leaving)
-        prompt = await self._extending(session, state, active, instruction(earlier, most_tokens), most_tokens)
-        if prompt is not None:
-            return parse(await self._answer(session, active, prompt, most_tokens))
+        in its cache; where there is no room for that, from its beginning, as far as it leaves; and where even that is
+        too much, the history is handed over as text."""
+        request = instruction(_earlier(leaving), most_tokens)
+        last = {message.id for message in leaving[-1:]}
+        upto = next((place for place, message in enumerate(state.messages, start=1) if message.id in last), 0)
+        for messages in (state.messages, state.messages[:upto]):
+            conversation = attrs.evolve(state.conversation, messages=messages)
+            prompt = await self._extending(state, conversation, active, request, most_tokens)
+            if prompt is not None:
+                return parse(await self._answer(session, active, prompt, most_tokens))
         return await self._by_pieces(session, state, leaving, active, most_tokens)
 
     async def _extending(
-        self, session: Session, state: ContextState, active: ActiveModel, request: str, most_tokens: int
+        self, state: ContextState, conversation: Conversation, active: ActiveModel, request: str, most_tokens: int
     ) -> tuple[SentMessage, ...] | None:
-        form = await self.sessions.counted(session, state)
+        """A conversation with the request for a summary as its last words; None where the window has no room for it."""
         counter = self.sessions.counter(state.record)
+        groups = counter.form(conversation)
         [added] = await counter.alone([_user(request)])
         limit = await self.sessions.models.limit(active)
-        if limit is not None and form.tokens + added + most_tokens > limit:
+        if limit is not None and await counter.prompt(groups) + added + most_tokens > limit:
             return None
-        groups = counter.form(state.conversation)
         messages = [group.message for group in groups]
         if messages and messages[-1].role == "user":
             last = messages.pop()

@@ -7,7 +7,7 @@ import logging
 
 from attrs import define
 
-from ullage.contexts.sessions import Sessions, stop_work
+from ullage.contexts.sessions import Sessions, letting_go
 from ullage.whereabouts import whereabouts
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ class Yielding:
         if session is None:
             self.sessions.locks.release(context_id)
             return
-        await stop_work(session)
-        async with session.mutex:
+        async with letting_go(session), session.mutex:
             session.lock.release()
         self.sessions.stale(context_id)

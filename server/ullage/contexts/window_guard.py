@@ -20,9 +20,6 @@ from ullage.settings import ContextSettings
 
 logger = logging.getLogger(__name__)
 
-GROWTH_SHARE = 0.05
-"""Of the usable window: less growth than this since the last attempt, or since an undo, is no reason for another."""
-
 MOST_REJECTIONS = 3
 """Summaries rejected one after the other, from which on the model is not asked for another unbidden."""
 
@@ -42,12 +39,12 @@ class WindowGuard:
         session.window_level, before = window_gauge(usage.pressure, session.window_level).level, session.window_level
         if usage.pressure is None:
             return
+        was_kept, session.is_kept = session.is_kept, usage.pressure >= settings.snapshots.auto_threshold
         if session.window_level == "critical" != before:
             self.sessions.tell("preOverflow", session, {"tokens": usage.tokens, "limit": usage.limit})
             await self._snapshot(session, "emergency")
-        elif usage.pressure >= settings.snapshots.auto_threshold > session.snapshot_pressure:
+        elif session.is_kept and not was_kept:
             await self._snapshot(session, "threshold")
-        session.snapshot_pressure = usage.pressure
         if usage.pressure >= settings.compression.threshold and self._is_due(session, settings, usage):
             session.attempted_tokens = usage.tokens
             self.background.start(session, self.automatic(session, settings, usage))
@@ -76,14 +73,13 @@ class WindowGuard:
         return Aim(strategy, int(usable * settings.compression.target), ceiling, "guard")
 
     def _is_due(self, session: Session, settings: ContextSettings, usage: Usage) -> bool:
-        if not settings.compression.enabled or usage.limit is None:
-            return False
-        growth = usable_tokens(usage.limit, usage.reserved) * GROWTH_SHARE
-        return session.attempted_tokens is None or usage.tokens >= session.attempted_tokens + growth
+        return settings.compression.enabled and usage.limit is not None and session.has_grown(usage)
 
     async def _snapshot(self, session: Session, trigger: SnapshotTrigger) -> None:
-        """What was said is durable already; a snapshot that can't be made is told in the log and keeps nobody."""
+        """What was said is durable already; a snapshot that can't be made is told in the log and keeps nobody. Where
+        they are switched off, it is made up for once they are not."""
         try:
-            await self.snapshots.automatic(session, trigger)
+            if await self.snapshots.automatic(session, trigger) is None:
+                session.is_kept = False
         except UllageError as error:
             logger.warning("No automatic snapshot could be made: %s", error.kind)

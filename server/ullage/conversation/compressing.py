@@ -108,7 +108,9 @@ def plan(weighed: Weighed, demand: Demand) -> Plan | None:
     ledger = _ledger(weighed, demand)
     preserved = _start_of_newest(weighed, demand.preserve_recent)
     enough = demand.target if demand.target is not None else weighed.tokens - 1
-    choice = _first_enough(ledger, _mild(ledger, preserved), enough)
+    choice = _first_enough(ledger, _mild(ledger, preserved, demand.strategy), enough)
+    if choice.predicted >= weighed.tokens:  # less may leave than a summary of it would take
+        choice = _first_enough(ledger, _mild(ledger, preserved, "truncate"), enough)
     if demand.ceiling is not None and choice.predicted > demand.ceiling:
         choice = _first_enough(ledger, _hard(ledger, choice.steps), demand.ceiling)
     return _carry_out(ledger, choice) if choice.predicted < weighed.tokens else None
@@ -139,12 +141,12 @@ class _Choice:
     predicted: int
 
 
-def _mild(ledger: _Ledger, preserved: int) -> Iterator[_Reach]:
+def _mild(ledger: _Ledger, preserved: int, strategy: Strategy) -> Iterator[_Reach]:
     """The last turn whole; then also its older rounds. ``preserved``: where the newest tokens begin."""
     demand, departures = ledger.demand, ledger.departures
-    stand_in: _StandIn = "earlier summaries" if demand.strategy == "truncate" else "summary"
+    stand_in: _StandIn = "earlier summaries" if strategy == "truncate" else "summary"
     for limit in (min(preserved, departures.last_turn), min(preserved, departures.newest_round)):
-        masks_before = 0 if demand.strategy == "summarize" else limit
+        masks_before = 0 if strategy == "summarize" else limit
         yield _Reach(0, departures.before(limit), masks_before, demand.target, stand_in)
 
 

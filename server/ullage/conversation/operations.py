@@ -46,19 +46,39 @@ class Operation:
 
 
 @frozen
+class MarkChange:
+    """What an operation did to one of the sets that stand beside the window."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed)
+
+    def undone(self, present: frozenset[str]) -> frozenset[str]:
+        """The set without this change; what was changed since stays in force."""
+        return (present - set(self.added)) | set(self.removed)
+
+
+@frozen
 class WindowChange:
-    """What an operation did to the window: the ids that left it and those that came, and the order before it.
+    """What an operation did to the window: the ids that left it and those that came, and the order before it; and to
+    the sets beside it: pins that are carried in the system message, masked tool results, pins.
 
     ``before`` is kept only where messages left, since only then an undo needs to know where they stood.
-    ``carried_before`` are the pins that were carried in the system message before the change, ``masked_before`` the
-    tool results that a placeholder stood for; None: unchanged.
     """
 
     removed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
-    carried_before: tuple[str, ...] | None = None
-    masked_before: tuple[str, ...] | None = None
+    carried: MarkChange = MarkChange()
+    masked: MarkChange = MarkChange()
+    pinned: MarkChange = MarkChange()
+
+
+def mark_change(before: frozenset[str], after: frozenset[str]) -> MarkChange:
+    """The change that leads from one set to another."""
+    return MarkChange(tuple(sorted(after - before)), tuple(sorted(before - after)))
 
 
 def change_between(before: Sequence[str], after: Sequence[str]) -> WindowChange:

@@ -8,7 +8,7 @@ and the next lower source is used.
 from ullage.settings.environment import ENVIRONMENT, from_environment, ollama_url
 from ullage.settings.fields import camel, flatten
 from ullage.settings.resolving import Layer, Problem, Resolved, SettingSource, SettingValue, resolve
-from ullage.settings.scopes import FROM_REPOSITORY, NOT_FROM_REPOSITORY, Scope
+from ullage.settings.scopes import FROM_REPOSITORY, Scope
 from ullage.settings.tree import (
     CacheType,
     CompressionSettings,
@@ -32,7 +32,6 @@ from ullage.settings.tree import (
 __all__ = [
     "ENVIRONMENT",
     "FROM_REPOSITORY",
-    "NOT_FROM_REPOSITORY",
     "CacheType",
     "CompressionSettings",
     "ContextSettings",

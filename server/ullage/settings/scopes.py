@@ -7,19 +7,25 @@ from typing import Literal
 Scope = Literal["machine", "resource"]
 """``machine``: the person's own settings alone; ``resource``: a workspace's file, too."""
 
-FROM_REPOSITORY = ("context", "tokens")
-"""The branches that a cloned repository's own file may set: sizes, compression, counting. Servers, executables, model
-files, keys, storage and the deletion of snapshots are the person's own, so that a repository can't redirect words."""
+FROM_REPOSITORY = (
+    "context.targetSize",
+    "context.minSize",
+    "context.maxSize",
+    "context.autoSize",
+    "context.kvQuantization",
+    "context.reserveOutput",
+    "context.compression",
+)
+"""What a cloned repository's own file may set: sizes and compression. Servers, executables, model files, keys, storage,
+snapshots, the memory that stays free and how tokens are counted are the person's own, so that a repository can neither
+redirect words, nor fill a card, nor do away with the ways back."""
 
-NOT_FROM_REPOSITORY = ("context.snapshots.maxCount", "context.snapshots.maxAgeDays")
-
-OF_ONE_CONTEXT = ("context.reserveOutput", "context.compression", "context.snapshots")
+OF_ONE_CONTEXT = ("context.reserveOutput", "context.compression")
 """What each context can have of its own. All else belongs to a server and its model, which all contexts share."""
 
 
 def scope(path: str) -> Scope:
-    own = not _lies_in(path, FROM_REPOSITORY) or _lies_in(path, NOT_FROM_REPOSITORY)
-    return "machine" if own else "resource"
+    return "resource" if _lies_in(path, FROM_REPOSITORY) else "machine"
 
 
 def why_refused(path: str, *, alone: bool) -> str | None:

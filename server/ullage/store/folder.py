@@ -8,6 +8,7 @@
     ├── store.lock        held while the database is opened, made, migrated or set aside
     ├── locks/            one file per context that is being written, and who writes it
     │   └── takeovers/    requests to hand a context over
+    ├── erasures/         a note of each erasure that has not come to its end
     └── snapshots/        made with the first snapshot
         └── <context>/    one file per snapshot, and those that were found damaged
 """
@@ -49,7 +50,7 @@ def open_folder(directory: str | Path | None = None) -> StorageFolder:
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         raise InvalidArgument(f"The storage folder can't be written to. {_ADVICE}", "storageDirectory")
     folder = StorageFolder(root)
-    for inside in (folder.locks, folder.takeovers):
+    for inside in (folder.locks, folder.takeovers, folder.erasures):
         make_private(inside)
     return folder
 
@@ -68,8 +69,9 @@ def make_private(inside: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file so that a reader finds the old one or the new one. Not synced: for what a crash may lose."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """Write a small file so that a reader finds the old one or the new one. Not synced: for what a crash may lose.
+    For files that have one writer at a time: what a killed one left of a draft, the next writes anew."""
+    draft = path.with_name(f"{path.name}.tmp")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, FILE_MODE)
     with os.fdopen(descriptor, "wb") as file:
@@ -155,6 +157,10 @@ class StorageFolder:
 
     def takeover(self, context_id: str, pid: int) -> Path:
         return self.takeovers / f"{_checked(context_id)}.{pid}"
+
+    @property
+    def erasures(self) -> Path:
+        return self.root / "erasures"
 
     @property
     def snapshots(self) -> Path:

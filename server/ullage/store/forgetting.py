@@ -9,12 +9,12 @@ from ullage.store.rows import ContextRow
 
 
 def forget(connection: sqlite3.Connection, context: ContextRow, message_id: str) -> tuple[ContextRow, frozenset[str]]:
-    """Erase a message, and every summary that stands for it or for such a summary. Returns their ids.
+    """Erase a message, and every summary that may quote it. Returns their ids.
 
     UnknownMessage; StoreDamaged where it can't be told what stands for what.
     """
-    messages.require_numbers(connection, context, [message_id])
-    erased = _with_summaries(connection, context, message_id)
+    [number] = messages.require_numbers(connection, context, [message_id])
+    erased = _with_summaries(connection, context, message_id, number)
     for mark in marks.MARKS:
         context = marks.remove(connection, context, mark, erased)
     context = messages.forget(connection, context, erased)
@@ -23,10 +23,15 @@ def forget(connection: sqlite3.Connection, context: ContextRow, message_id: str)
     return context, erased
 
 
-def _with_summaries(connection: sqlite3.Connection, context: ContextRow, message_id: str) -> frozenset[str]:
-    stands_for = {summary.id: summary.summary_of or () for summary in messages.summaries(connection, context)}
-    erased, before = {message_id}, 0
+def _with_summaries(
+    connection: sqlite3.Connection, context: ContextRow, message_id: str, number: int
+) -> frozenset[str]:
+    """The message with the summaries that stand for it or for such a summary, and with all that were written after it
+    was said: a model that writes a summary sees more of the conversation than what it is to stand for."""
+    summaries = messages.summaries(connection, context)
+    erased = {message_id, *(summary.id for place, summary in summaries.items() if place > number)}
+    before = 0
     while len(erased) > before:
         before = len(erased)
-        erased |= {id_ for id_, ids in stands_for.items() if not erased.isdisjoint(ids)}
+        erased |= {each.id for each in summaries.values() if not erased.isdisjoint(each.summary_of or ())}
     return frozenset(erased)

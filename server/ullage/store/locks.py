@@ -80,7 +80,7 @@ class ContextLocks:
         request = self.folder.takeover(context_id, os.getpid())
         try:
             request.unlink(missing_ok=True)
-            write_atomically(request, b"")
+            request.touch(FILE_MODE, exist_ok=False)
         except OSError as error:
             raise _unwritable() from error
 

@@ -27,7 +27,8 @@ _BY_ID = f"SELECT number, {MESSAGE_COLUMNS} FROM message WHERE id = ?"  # noqa: 
 _HISTORY = (
     f"SELECT number, {MESSAGE_COLUMNS} FROM message WHERE number >= ? AND number < ? ORDER BY number DESC LIMIT ?"  # noqa: S608  # joined from constants
 )
-_SUMMARIES = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE number >= ? AND number < ? AND summary_of IS NOT NULL"  # noqa: S608  # joined from constants
+_SUMMARIES = f"""SELECT number, {MESSAGE_COLUMNS} FROM message
+    WHERE number >= ? AND number < ? AND summary_of IS NOT NULL"""  # noqa: S608  # joined from constants
 _WINDOW = f"""SELECT window.position, window.message, {MESSAGE_COLUMNS} FROM window
     LEFT JOIN message ON message.number = window.message WHERE window.context = ? ORDER BY window.position"""  # noqa: S608  # joined from constants
 
@@ -130,11 +131,11 @@ def history(
     return tuple(message_from_row(row[1:]) for row in rows), older
 
 
-def summaries(connection: sqlite3.Connection, context: ContextRow) -> list[Message]:
-    """Every summary ever made in this context."""
+def summaries(connection: sqlite3.Connection, context: ContextRow) -> dict[int, Message]:
+    """Every summary ever made in this context, by its number."""
     numbers = numbers_of(context.number)
     rows = connection.execute(_SUMMARIES, (numbers.start, numbers.stop))
-    return [message_from_row(row) for row in rows]
+    return {number: message_from_row(tuple(row)) for number, *row in rows}
 
 
 def forget(connection: sqlite3.Connection, context: ContextRow, ids: Collection[str]) -> ContextRow:

@@ -105,8 +105,9 @@ FIRST_CONTEXT_COLUMNS = (
 
 
 def masked_and_forgotten(connection: sqlite3.Connection) -> None:
-    """Two more sets of messages: masked tool results, and the places of messages that were erased for good. The seal of
-    the search index, which is made at the first search (see fulltext.py).
+    """Two more sets of messages: masked tool results, and the places of messages that were erased for good. A person's
+    own system prompt, put by while a mode's is in force. The seal of the search index, which is made at the first
+    search (see fulltext.py).
 
     A context's row has a digest of each, and its seal covers them. It has another name, so that a process of the older
     version that has the store open can't go on to write seals that cover less: it asks for an update. A row that was
@@ -116,7 +117,7 @@ def masked_and_forgotten(connection: sqlite3.Connection) -> None:
     for statement in _MASKED_AND_FORGOTTEN:
         connection.execute(statement)
     for row in rows:
-        checksum = seal((*row[:-1], 0, 0))
+        checksum = seal((*row[:-1], 0, 0, None))
         values = (checksum if is_whole(row) else checksum ^ 1, row[0])
         connection.execute("UPDATE context SET checksum = ? WHERE number = ?", values)
 
@@ -125,6 +126,7 @@ _MASKED_AND_FORGOTTEN = (
     "ALTER TABLE context RENAME COLUMN seal TO checksum",
     "ALTER TABLE context ADD COLUMN masked_digest INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE context ADD COLUMN forgotten_digest INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE context ADD COLUMN own_prompt TEXT",
     """CREATE TABLE masked (
         context INTEGER NOT NULL REFERENCES context (number),
         message INTEGER NOT NULL,

@@ -11,7 +11,8 @@ from ullage.conversation.operations import Operation, WindowChange
 @frozen
 class ContextRecord:
     """One context's own row. ``provider`` and ``model`` are the person's last choice; both None where none was ever
-    made. Times are milliseconds since the epoch."""
+    made. ``system_prompt`` is the one in force; ``own_prompt`` the person's own, kept while a mode's is. Times are
+    milliseconds since the epoch."""
 
     id: str
     name: str
@@ -23,6 +24,7 @@ class ContextRecord:
     model: str | None = None
     system_prompt: str | None = None
     dormant: bool = False
+    own_prompt: str | None = None
 
 
 @frozen

@@ -16,7 +16,7 @@ import attrs
 from attrs import frozen
 
 from ullage.conversation.messages import Message, ToolCall
-from ullage.conversation.operations import Operation, WindowChange
+from ullage.conversation.operations import MarkChange, Operation, WindowChange
 from ullage.errors import StoreDamaged
 from ullage.store.records import ContextRecord, LoggedOperation
 
@@ -92,7 +92,7 @@ def digests_added(one: int, other: int) -> int:
 CONTEXT_COLUMNS = (
     "number, id, name, workspace_uri, created_at, last_used_at, mode, provider, model, system_prompt, dormant, "
     "revision, said, window_length, window_digest, pinned_digest, carried_digest, masked_digest, "
-    "forgotten_digest, checksum"
+    "forgotten_digest, own_prompt, checksum"
 )
 
 
@@ -103,13 +103,16 @@ def context_to_row(context: ContextRow) -> Row:
         *(record.mode, record.provider, record.model, record.system_prompt, int(record.dormant)),
         *(context.revision, context.said, context.window_length, context.window_digest),
         *(context.pinned_digest, context.carried_digest, context.masked_digest, context.forgotten_digest),
+        record.own_prompt,
     )
     return (*values, seal(values))
 
 
 def context_from_row(row: Row) -> ContextRow:
-    number, id_, name, uri, created_at, last_used_at, mode, provider, model, prompt, dormant, *figures = unsealed(row)
-    record = ContextRecord(id_, name, uri, created_at, last_used_at, mode, provider, model, prompt, bool(dormant))
+    number, id_, name, uri, *rest, own_prompt = unsealed(row)
+    created_at, last_used_at, mode, provider, model, prompt, dormant, *figures = rest
+    times = created_at, last_used_at
+    record = ContextRecord(id_, name, uri, *times, mode, provider, model, prompt, bool(dormant), own_prompt)
     return ContextRow(number, record, *figures)
 
 
@@ -191,15 +194,22 @@ def _without(value: Any, id_: str) -> Any:
 def _change_to_text(change: WindowChange | None) -> str | None:
     if change is None:
         return None
-    fields = {"removed": change.removed, "added": change.added, "before": change.before}
-    if change.carried_before is not None:
-        fields["carried_before"] = change.carried_before
-    if change.masked_before is not None:
-        fields["masked_before"] = change.masked_before
+    fields: dict[str, object] = {"removed": change.removed, "added": change.added, "before": change.before}
+    fields |= {name: attrs.asdict(mark) for name in _MARKS if (mark := getattr(change, name))}
     return _json(fields)
 
 
 def _change_from_text(text: str | None) -> WindowChange | None:
     if text is None:
         return None
-    return WindowChange(**{name: tuple(value) for name, value in json.loads(text).items()})
+    fields = json.loads(text)
+    marks = {name: _mark_change(fields[name]) for name in _MARKS if name in fields}
+    return WindowChange(tuple(fields["removed"]), tuple(fields["added"]), tuple(fields["before"]), **marks)
+
+
+def _mark_change(fields: dict[str, list[str]]) -> MarkChange:
+    return MarkChange(tuple(fields["added"]), tuple(fields["removed"]))
+
+
+_MARKS = ("carried", "masked", "pinned")
+"""The sets beside the window whose changes an operation keeps."""

@@ -46,10 +46,10 @@ VERSION = 1
 LARGEST_CONTENT_BYTES = 256 * 2**20
 """Before compression: more than any window has, and still little enough to be in memory."""
 
-SLICE_BYTES = 64 * 2**10
-"""What is worked on in one go: a third of a millisecond, for as long as which another thread may have to wait."""
+SLICE_BYTES = 16 * 2**10
+"""What is worked on in one go: a tenth of a millisecond, for as long as which another thread may have to wait."""
 
-LARGEST_HEAD_BYTES = SLICE_BYTES
+LARGEST_HEAD_BYTES = 64 * 2**10
 LARGEST_FILE_BYTES = LARGEST_HEAD_BYTES + LARGEST_CONTENT_BYTES * 3 // 2
 """Base64 adds a third, and zstd next to nothing where it finds nothing to compress."""
 
@@ -222,7 +222,7 @@ def _slices(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _sealed(file: BinaryIO, size: int) -> bytes:
-    """The first slice of a file whose checksum is right."""
+    """The beginning of a file whose checksum is right, with all that may be before its content."""
     left = size - _SEAL_BYTES
     digest, head = sha256(), b""
     file.seek(0)
@@ -230,7 +230,8 @@ def _sealed(file: BinaryIO, size: int) -> bytes:
         chunk = file.read(min(left, SLICE_BYTES))
         if not chunk:
             break
-        head = head or chunk
+        if len(head) < LARGEST_HEAD_BYTES:
+            head += chunk
         digest.update(chunk)
         left -= len(chunk)
     if left != 0 or file.read(_SEAL_BYTES + 1) != digest.hexdigest().encode() + _END:

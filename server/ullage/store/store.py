@@ -16,6 +16,7 @@ from ullage.conversation.operations import Operation
 from ullage.errors import ContextBusy, InvalidArgument, StoreDamaged
 from ullage.store import contexts, erasure, factors, forgetting, fulltext, marks, messages, operations, search
 from ullage.store.database import BUSY_TIMEOUT_MS, errors_explained, reading, transaction
+from ullage.store.erasure import Erasure
 from ullage.store.examination import check, examine_schema
 from ullage.store.folder import StorageFolder
 from ullage.store.records import Commit, ContextRecord, LoggedOperation, StoredWindow
@@ -52,6 +53,7 @@ class Store:
         self._database = str(folder.database)
         self._file = _identity(self._database)
         self._index_examined = False
+        self._with_remnants: set[str] = set()
 
     def contexts(self) -> list[ContextRecord]:
         """In the order of their making."""
@@ -240,15 +242,15 @@ class Store:
     def forget(self, context_id: str, message_id: str, operation: Operation) -> frozenset[str]:
         """Erase one message for good, with the summaries that stand for it, and log that something was erased. Returns
         the ids of everything erased; none of them is found anywhere in the database afterwards, nor in one that was
-        set aside. UnknownContext, UnknownMessage. Takes as long as writing the database anew."""
+        set aside. Until ``end_erasure`` is called with the operation's id it counts as unfinished. UnknownContext,
+        UnknownMessage. Takes as long as writing the database anew."""
         with self._writing() as connection:
             before = contexts.require(connection, context_id)
             context, erased = forgetting.forget(connection, before, message_id)
             operations.log(connection, context, operation)
             contexts.update(connection, before, evolve(context, revision=context.revision + 1))
-        with self._errors_explained():
-            erasure.remove_remnants(self._connection)
-        erasure.remove_set_aside(self._folder, erased)
+            erasure.note(self._folder, Erasure(operation.id, context_id, erased))
+        self._remove_copies(Erasure(operation.id, context_id, erased))
         return erased
 
     def delete(self, context_id: str) -> None:
@@ -263,9 +265,41 @@ class Store:
             operations.erase(connection, number)
             contexts.erase(connection, number)
             fulltext.empty(connection)
+            erasure.note(self._folder, Erasure(context_id, context_id))
+        self._remove_copies(Erasure(context_id, context_id), is_gone=True)
+        self.end_erasure(context_id)
+
+    def unfinished_erasures(self) -> list[Erasure]:
+        """Those that this process or another has begun, or was killed in. Whoever goes on with one holds the lock of
+        its context."""
+        return erasure.noted(self._folder)
+
+    def resume_erasure(self, unfinished: Erasure) -> bool:
+        """Go on with an erasure whose process was killed; whether it had come to its commit. Otherwise nothing was
+        erased."""
+        with self._reading() as connection:
+            context = contexts.lookup(connection, unfinished.context_id)
+            if context is not None and operations.lookup(connection, context, unfinished.id) is None:
+                return False
+        self._remove_copies(unfinished, is_gone=context is None)
+        return True
+
+    def end_erasure(self, erasure_id: str) -> None:
+        """Say that what lies beside the store was erased too. Where copies stay in the store itself, the erasure is
+        unfinished all the same."""
+        if erasure_id not in self._with_remnants:
+            erasure.end(self._folder, erasure_id)
+
+    def _remove_copies(self, erased: Erasure, *, is_gone: bool = False) -> None:
+        """``is_gone``: the context itself was erased."""
+        self._with_remnants.add(erased.id)
         with self._errors_explained():
-            erasure.remove_remnants(self._connection)
-        erasure.remove_files(self._folder, context_id)
+            if erasure.remove_remnants(self._connection):
+                self._with_remnants.clear()
+        if erased.message_ids:
+            erasure.remove_set_aside(self._folder, erased.message_ids)
+        if is_gone:
+            erasure.remove_files(self._folder, erased.context_id)
 
     def learned(self, key: str) -> float | None:
         """A token factor learned from what a model server counted; None where none was, or it is damaged."""

@@ -157,11 +157,11 @@ def test_a_folders_file_lies_between_the_persons_and_the_editor(
 
 
 def test_the_only_folders_file_may_set_what_belongs_to_the_model(folders: tuple[Path, Path]) -> None:
-    uri = say(folders[0], "context: {targetSize: 5000}\ntokens: {multipliers: {m: 2}}")
+    uri = say(folders[0], "context: {targetSize: 5000, kvQuantization: f16}")
     configuration = started()
     configuration.open_folder(uri)
     assert configuration.settings.context.target_size == 5000
-    assert configuration.settings.tokens.multiplier("m") == 2
+    assert configuration.settings.context.kv_quantization == "f16"
     assert configuration.resolved.origins["context.targetSize"] == "workspace file"
 
 

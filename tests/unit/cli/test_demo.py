@@ -13,8 +13,8 @@ from ullage.cli.install_model import ENGINE, MODEL
 QUESTIONS = [*demo_script.FIRST, *demo_script.SECOND, *demo_script.FIRST_AGAIN, demo_script.CUT_OFF]
 
 
-def figures(*, evaluated: int = 100, trims: int = 2, kept: tuple[int, int] = (4, 4)) -> Figures:
-    made = Figures(trims=trims, restart_ms=480.0, messages_kept=kept, switch_ms=[0.8])
+def figures(*, evaluated: int = 100, compressions: int = 2, kept: tuple[int, int] = (4, 4)) -> Figures:
+    made = Figures(compressions=compressions, restart_ms=480.0, messages_kept=kept, switch_ms=[0.8])
     made.add(100, {"promptTokens": evaluated, "reusedTokens": 60, "firstTokenMs": 400.0}, append_ms=1.7)
     return made
 
@@ -28,7 +28,7 @@ def test_nothing_is_broken_where_everything_held() -> None:
     [
         (figures(evaluated=99), "Not counted exactly: 1 prompt."),
         (figures(kept=(3, 4)), "Missing after the restart: 1 acknowledged message."),
-        (figures(trims=1), "The window was not filled twice."),
+        (figures(compressions=1), "The window was not filled twice."),
     ],
 )
 def test_what_did_not_hold_is_a_sentence(made: Figures, sentence: str) -> None:

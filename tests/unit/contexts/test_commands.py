@@ -41,6 +41,11 @@ def test_every_line_is_carried_out_somewhere() -> None:
     assert sorted([*ANYWHERE, *WITHIN]) == sorted(line.name for line in LINES)
 
 
+@pytest.mark.parametrize("line", ["help", "list", "restore", "models", "mode", "messages", "history"])
+async def test_headings_never_stand_behind_what_an_editor_puts_first(services: Services, line: str) -> None:
+    assert "|" not in (await run(services, line)).markdown.split("\n")[0]
+
+
 async def test_context_alone_shows_the_status(services: Services) -> None:
     result = await run(services, "/context")
     assert result.data == shown.status()
@@ -215,7 +220,11 @@ class TestTheWindow:
         result = await run(services, "history")
         assert result.data == envelopes.OperationPage([OPERATION])
         assert "| 0PERAT | 2023-11-1" in result.markdown
-        assert result.markdown.split("\n")[2].endswith(" | clear | client |")
+        assert result.markdown.split("\n")[4].endswith(" | clear | you |")
+
+    async def test_history_tells_the_protocols_kinds_as_words(self, services: Services) -> None:
+        chosen = attrs.evolve(OPERATION, kind="selectModel", origin="guard")
+        assert rendering.history([chosen]).split("\n")[4].endswith(" | select model | the guard |")
 
     @pytest.mark.parametrize(
         ("line", "strategy"), [("compress", None), ("compress truncate", "truncate"), ("estimate HYBRID", "hybrid")]
@@ -232,7 +241,7 @@ class TestTheWindow:
     async def test_a_compression_tells_its_means(self, services: Services) -> None:
         result = await run(services, "compress")
         assert result.data == shown.COMPRESSED
-        assert "by tool results masked, a summary" in result.markdown
+        assert "by masking tool results and a summary" in result.markdown
 
     @pytest.mark.parametrize("line", ["compress shred", "estimate shred"])
     async def test_another_strategy_is_refused(self, services: Services, line: str) -> None:
@@ -247,7 +256,7 @@ class TestMessages:
 
     async def test_older_ones_are_mentioned(self, services: Services) -> None:
         services.messages_ = [shown.message(f"{n:06}") for n in range(30)]
-        assert "The newest 20; there are older ones." in (await run(services, "messages")).markdown
+        assert "In the window, the newest 20; there are older ones:" in (await run(services, "messages")).markdown
 
     async def test_an_empty_window_is_said(self, services: Services) -> None:
         services.messages_ = []

@@ -112,6 +112,21 @@ class TestChoosing:
         await place.directory.update(context_id, mode="")
         assert await taken(place, context_id) == (None, None, "small")
 
+    @pytest.mark.parametrize("modes", [["plain"], ["plain", "reviewer"], ["plain", "plain"]])
+    async def test_leaving_modes_gives_the_own_prompt_back(self, place: Talking, modes: list[str]) -> None:
+        context_id = await place.open()
+        await place.directory.update(context_id, system_prompt="My own.")
+        for mode in modes:
+            await place.directory.update(context_id, mode=mode)
+        await place.directory.update(context_id, mode="")
+        assert (await taken(place, context_id))[1] == "My own."
+
+    async def test_a_prompt_that_was_written_in_a_mode_stays_after_it(self, place: Talking) -> None:
+        context_id = await place.open(mode="plain")
+        await place.directory.update(context_id, system_prompt="My own.")
+        await place.directory.update(context_id, mode="")
+        assert (await taken(place, context_id))[1] == "My own."
+
     async def test_a_model_that_nobody_offers_is_said_and_nothing_changes(self, place: Talking) -> None:
         context_id = await place.open(mode="poet")
         place.server.offers.remove("small")

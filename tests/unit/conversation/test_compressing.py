@@ -214,7 +214,10 @@ def test_an_earlier_summary_alone_is_not_summarised_again() -> None:
 
 
 def test_a_summary_that_would_be_no_gain_is_not_planned() -> None:
-    assert plan(weighed(turns(2, size=40)), attrs.evolve(SUMMARIZE, summary_tokens=200)) is None
+    made = plan(weighed(turns(2, size=40)), attrs.evolve(SUMMARIZE, summary_tokens=200))
+    assert made is not None
+    assert made.leaving
+    assert not made.summarised
 
 
 def test_where_a_summary_is_no_gain_masks_are_taken_alone() -> None:

@@ -62,10 +62,10 @@ def test_bounds_stand_in_the_schema(path: str) -> None:
     [
         ("context.targetSize", "resource"),
         ("context.compression.threshold", "resource"),
-        ("context.snapshots.autoThreshold", "resource"),
+        ("context.snapshots.autoThreshold", "machine"),
         ("context.snapshots.maxCount", "machine"),
         ("context.snapshots.maxAgeDays", "machine"),
-        ("tokens.multipliers", "resource"),
+        ("tokens.multipliers", "machine"),
         ("providers.ollama.url", "machine"),
         ("memory.guard.clear", "machine"),
         ("storageDirectory", "machine"),

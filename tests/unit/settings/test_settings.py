@@ -155,11 +155,9 @@ def test_a_source_full_of_nonsense_is_told_in_a_few_sentences() -> None:
     assert "980 more" in told[-1].reason
 
 
-@pytest.mark.parametrize(
-    "path", ["context.targetSize", "context.autoSize", "context.kvQuantization", "tokens.multipliers"]
-)
+@pytest.mark.parametrize("path", ["context.targetSize", "context.autoSize", "context.kvQuantization"])
 def test_what_the_folders_share_no_folder_of_several_decides(path: str) -> None:
-    valid = {"context.autoSize": False, "context.kvQuantization": "f16", "tokens.multipliers": {"m": 2}}
+    valid = {"context.autoSize": False, "context.kvQuantization": "f16"}
     layer = Layer("workspace file", {path: valid.get(path, 5000)}, alone=False)
     resolved = resolve([layer])
     assert resolved.settings == Settings()
@@ -167,10 +165,10 @@ def test_what_the_folders_share_no_folder_of_several_decides(path: str) -> None:
 
 
 def test_what_is_of_one_context_every_folder_decides_for_its_own() -> None:
-    tree = {"context": {"reserveOutput": 100, "compression": {"target": 0.4}, "snapshots": {"autoThreshold": 0.6}}}
+    tree = {"context": {"reserveOutput": 100, "compression": {"target": 0.4}}}
     resolved = resolve([Layer("workspace file", tree, alone=False)])
     context = resolved.settings.context
-    assert (context.reserve_output, context.compression.target, context.snapshots.auto_threshold) == (100, 0.4, 0.6)
+    assert (context.reserve_output, context.compression.target) == (100, 0.4)
     assert resolved.problems == ()
 
 

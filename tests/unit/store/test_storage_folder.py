@@ -57,7 +57,7 @@ async def test_files_are_0600_and_folders_0700_while_the_store_is_in_use(tmp_pat
     await locks.lock(made.id).acquire()
     locks.request_takeover(new_id())
     modes = {path.name: mode(path) for path in [folder.root, *folder.root.rglob("*")]}
-    folders = {"storage", "locks", "takeovers"}
+    folders = {"storage", "locks", "takeovers", "erasures"}
     assert {"store.db-wal", "store.db-shm"} <= modes.keys()
     assert modes == {name: 0o700 if name in folders else 0o600 for name in modes}
     locks.release_all()

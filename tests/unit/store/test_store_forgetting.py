@@ -10,7 +10,7 @@ import pytest
 
 from support.store_values import appending, message, new_id, operation, record, undoing, windowing
 from ullage.conversation.messages import Message
-from ullage.conversation.operations import Operation, WindowChange
+from ullage.conversation.operations import MarkChange, Operation, WindowChange
 from ullage.errors import NothingToUndo, StoreDamaged, UnknownMessage
 from ullage.store.folder import StorageFolder
 from ullage.store.opening import open_store
@@ -25,7 +25,10 @@ def said(store: Store, context: str, count: int) -> list[Message]:
 
 
 def forget(store: Store, context: str, message_id: str) -> frozenset[str]:
-    return store.forget(context, message_id, operation(context, "forget"))
+    done = operation(context, "forget")
+    erased = store.forget(context, message_id, done)
+    store.end_erasure(done.id)
+    return erased
 
 
 def logged(store: Store, context: str, done: Operation) -> LoggedOperation:
@@ -55,14 +58,23 @@ class TestWhatIsGone:
         assert (window.pinned, window.carried, window.masked) == ({second.id},) * 3
 
     def test_summaries_that_stand_for_it_go_too(self, store: Store, context: str) -> None:
-        first, second = said(store, context, 2)
-        summary = message("In short", summary_of=(new_id(), first.id))
-        folded = message("Shorter", summary_of=(summary.id,))
-        other = message("Of another", summary_of=(second.id,))
-        store.commit(windowing(context, [folded.id, other.id], messages=(summary, folded, other)))
-        assert forget(store, context, first.id) == {first.id, summary.id, folded.id}
-        assert store.window(context).messages == (other,)
-        assert store.history(context, None, 10)[0] == (second, other)
+        earlier = message("In short", summary_of=(stands_for := new_id(),))
+        store.commit(windowing(context, [earlier.id], messages=(earlier,)))
+        folded = message("Shorter", summary_of=(earlier.id,))
+        store.commit(windowing(context, [folded.id], messages=(folded, message("Said then", stands_for))))
+        assert forget(store, context, stands_for) == {stands_for, earlier.id, folded.id}
+
+    def test_summaries_that_were_written_after_it_go_too_and_earlier_ones_stay(
+        self, store: Store, context: str
+    ) -> None:
+        (first,) = said(store, context, 1)
+        earlier = message("Of the first", summary_of=(first.id,))
+        store.commit(windowing(context, [earlier.id], messages=(earlier,)))
+        (second,) = said(store, context, 1)
+        later = message("Of the first, but it saw the second", summary_of=(first.id,))
+        store.commit(windowing(context, [later.id, second.id], messages=(later,)))
+        assert forget(store, context, second.id) == {second.id, later.id}
+        assert store.history(context, None, 10)[0] == (first, earlier)
 
     def test_a_summary_can_be_forgotten_by_itself(self, store: Store, context: str) -> None:
         (first,) = said(store, context, 1)
@@ -118,9 +130,10 @@ class TestTheLog:
     def test_changes_lose_the_id_in_every_field(self, store: Store, context: str) -> None:
         first, second = said(store, context, 2)
         both, done = (first.id, second.id), operation(context, "clear")
-        store.commit(Commit(done, change=WindowChange(both, both, both, both, both)))
+        marks, left = MarkChange(both, both), MarkChange((second.id,), (second.id,))
+        store.commit(Commit(done, change=WindowChange(both, both, both, marks, marks, marks)))
         forget(store, context, first.id)
-        assert logged(store, context, done).change == WindowChange(*[(second.id,)] * 5)
+        assert logged(store, context, done).change == WindowChange(*[(second.id,)] * 3, left, left, left)
 
     def test_a_change_of_nothing_else_stays_a_change(self, store: Store, context: str) -> None:
         first = message()

@@ -1,0 +1,201 @@
+"""What holds of both gauges, whatever fills a window or a card."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.filling import LIMIT, USABLE, Filling, filling
+from support.guarding import done, guarded, ids, look, press, say
+from support.rooms import Answering
+from ullage.contexts.drafts import Draft
+from ullage.contexts.memory_guard import CARRY_ON, COMPRESS_MORE, REDUCE, RESTORE
+from ullage.settings import CompressionSettings, SnapshotSettings
+
+CRITICAL = 0.95
+OFF = CompressionSettings(enabled=False)
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""A folder whose files need no disk."""
+
+many = settings(max_examples=100, deadline=None)
+
+walks = st.lists(st.lists(st.integers(1, USABLE // 3), min_size=1, max_size=8), min_size=1, max_size=3)
+"""Tokens that are said at a time, of one conversation after another: between two of them the window is cleared."""
+
+thresholds = st.floats(0.1, 1)
+
+
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def a_conversation(server: Answering | None = None, **context: Any) -> AsyncGenerator[Filling]:
+    with a_folder() as folder:
+        async with filling(folder, server, **context) as made:
+            yield made
+
+
+async def walk(here: Filling, sizes: Sequence[int]) -> list[float]:
+    """The pressure after each time that something was said."""
+    pressures = []
+    for size in sizes:
+        _, usage = await here.process.conversations.append(here.session.id, [Draft("user", "w" * 4 * size)])
+        assert usage.pressure is not None
+        pressures.append(usage.pressure)
+    return pressures
+
+
+def triggers(here: Filling) -> list[object]:
+    return [detail["trigger"] for detail in here.process.told("snapshotCreated")]
+
+
+def first(pressures: Sequence[float], least: float) -> int | None:
+    return next((place for place, pressure in enumerate(pressures) if pressure >= least), None)
+
+
+def expected(pressures: Sequence[float], threshold: float) -> list[str]:
+    """The snapshots of a window that only grows: one at its threshold, one at 95 %; where it jumps past both, that of
+    95 % alone."""
+    at = {first(pressures, threshold): "threshold"} | {first(pressures, CRITICAL): "emergency"}
+    return [at[place] for place in sorted(place for place in at if place is not None)]
+
+
+async def check_snapshots(parts: list[list[int]], threshold: float) -> None:
+    async with a_conversation(compression=OFF, snapshots=SnapshotSettings(auto_threshold=threshold)) as here:
+        wanted: list[str] = []
+        for sizes in parts:
+            wanted += expected(await walk(here, sizes), threshold)
+            assert triggers(here) == wanted
+            assert len(here.session.state.messages) == len(sizes)
+            await here.process.conversations.clear(here.session.id)
+
+
+@many
+@given(walks)
+def test_property_15_automatic_at_the_threshold(parts: list[list[int]]) -> None:
+    asyncio.run(check_snapshots(parts, SnapshotSettings().auto_threshold))
+
+
+@many
+@given(walks, thresholds)
+def test_property_36_snapshot_threshold_setting(parts: list[list[int]], threshold: float) -> None:
+    asyncio.run(check_snapshots(parts, threshold))
+
+
+@many
+@given(walks)
+def test_property_16_pre_overflow(parts: list[list[int]]) -> None:
+    async def check() -> None:
+        async with a_conversation(compression=OFF, snapshots=SnapshotSettings(enabled=False)) as here:
+            wanted = 0
+            for sizes in parts:
+                wanted += max(await walk(here, sizes)) >= CRITICAL
+                told = here.process.told("preOverflow")
+                assert len(told) == wanted
+                assert all(detail["limit"] == LIMIT and detail["tokens"] >= CRITICAL * USABLE for detail in told)
+                await here.process.conversations.clear(here.session.id)
+
+    asyncio.run(check())
+
+
+@define
+class Automatic:
+    """Settings of an automatic compression."""
+
+    threshold: float
+    target: float
+    strategy: Any
+
+    def settings(self) -> CompressionSettings:
+        return CompressionSettings(
+            threshold=self.threshold, target=self.target, strategy=self.strategy, preserve_recent=128
+        )
+
+
+automatic = st.builds(Automatic, st.floats(0.5, 0.94), st.floats(0.25, 0.45), st.sampled_from(["truncate", "hybrid"]))
+
+
+@many
+@given(automatic, st.lists(st.integers(20, USABLE // 20), min_size=20, max_size=60))
+def test_property_23_automatic_compression(chosen: Automatic, sizes: list[int]) -> None:
+    """It runs when the threshold is crossed and at no other time, comes down to the target, and nothing is lost."""
+
+    async def check() -> None:
+        async with a_conversation(compression=chosen.settings()) as here:
+            crossed = 0
+            for number, size in enumerate(sizes):
+                role = ("user", "assistant")[number % 2]
+                _, usage = await here.process.conversations.append(here.session.id, [Draft(role, "w" * 4 * size)])
+                await here.process.background.settled(here.session)
+                assert usage.pressure is not None
+                is_due = usage.pressure >= chosen.threshold
+                crossed += is_due
+                assert len(here.process.told("compressed")) == crossed
+                after = await here.process.sessions.usage(here.session)
+                assert after.tokens <= (chosen.target * USABLE if is_due else usage.tokens)
+            said, _ = await here.process.conversations.messages(here.session.id, "history", None, 1000)
+            assert len([m for m in said if m.summary_of is None]) == len(sizes)
+
+    asyncio.run(check())
+
+
+@define
+class Listener:
+    """A person who chooses ``answer`` of what is offered."""
+
+    answer: str | None
+    offered: list[tuple[str, ...]] = Factory(list)
+    told: list[str] = Factory(list)
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    async def ask(self, text: str, answers: tuple[str, ...]) -> str | None:
+        self.offered.append(answers)
+        return self.answer
+
+
+answers = st.sampled_from([RESTORE, COMPRESS_MORE, REDUCE, CARRY_ON, None])
+
+
+@many
+@given(st.integers(6, 14), st.floats(0.5, 2), answers)
+def test_property_25_emergency_notification(turns: int, value: float, answer: str | None) -> None:
+    """At 95 % of the cache's memory a snapshot of the whole window is there before the person is asked, with every way
+    back; below, nobody is asked. A restored window is the one from before."""
+
+    async def check() -> None:
+        with a_folder() as folder:
+            async with guarded(folder) as (made, session):
+                made.guard.person = person = Listener(answer)
+                await made.process.conversations.clear(session.id)
+                await say(made, session, turns)
+                window = ids(session)
+                await press(made, session, value)
+                case = await made.guard._case(session, "calm")
+                assert case is not None
+                is_critical = case.gauge.level == "critical"
+                await look(made)
+                assert person.offered == [(RESTORE, COMPRESS_MORE, REDUCE, CARRY_ON)] * is_critical
+                kinds = [kind for kind, _ in await done(made, session)]
+                assert ("snapshot" in kinds) == is_critical
+                if is_critical:
+                    [snapshot] = (await made.process.snapshots.page(session.id)).snapshots
+                    assert snapshot.messages == len(window)
+                    assert kinds.index("snapshot") < kinds.index("compress")
+                    assert (ids(session) == window) == (answer == RESTORE)
+                history, _ = await made.process.conversations.messages(session.id, "history", None, 1000)
+                assert {*window} <= {message.id for message in history}
+
+    asyncio.run(check())
