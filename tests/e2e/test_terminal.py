@@ -177,6 +177,125 @@ def test_leaving_ends_the_server_and_its_engine(talk: pexpect.spawn[str]) -> Non
     assert psutil.wait_procs(started, timeout=5)[1] == []
 
 
+def typed(talk: pexpect.spawn[str], line: str) -> str:
+    """What a line shows, without the marks that move the cursor."""
+    talk.sendline(line)
+    talk.expect(r"\n(?:\x1b\[\?2004h)?> ")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", talk.before or "").replace("\r", "")
+
+
+def test_a_conversation_is_kept_cleared_brought_back_and_goes_on(talk: pexpect.spawn[str]) -> None:
+    answered(talk, "Say hello in one word.")
+    kept = re.search(r"/context restore ([0-9A-Z]{6}) brings it back", typed(talk, "/context snapshot the hello"))
+    assert kept is not None
+    assert "Cleared:" in typed(talk, "/context clear")
+    assert "The window is empty." in typed(talk, "/context messages")
+    answered(talk, "Say goodbye in one word.")
+    shown = typed(talk, "/context restore")
+    assert re.search(rf"1 .*{kept[1]}.*the hello", shown)
+    assert "Restored:" in typed(talk, f"/context restore {kept[1].lower()}")
+    assert "Say hello in one word." in typed(talk, "/context messages")
+    assert "Took back: restore." in typed(talk, "/context undo")
+    assert "Say goodbye in one word." in typed(talk, "/context messages")
+    answered(talk, "And once more.")
+
+
+def test_a_compression_is_told_and_taken_back_and_the_model_answers_on(place: Place) -> None:
+    place.configure(EMBEDDED.replace("32}", "32, compression: {enabled: false, preserveRecent: 64}}"))
+    talk = place.chat()
+    for number in range(2):
+        answered(talk, f"Question {number}: {'why ' * 60}?")
+    assert re.search(r"would come to [\d,]+ → [\d,]+ tokens", typed(talk, "/context estimate truncate"))
+    told = re.search(r"Compressed by truncation: ([\d,]+) → ([\d,]+) tokens", typed(talk, "/context compress truncate"))
+    assert told is not None
+    assert int(told[2].replace(",", "")) < int(told[1].replace(",", ""))
+    assert "Question 0" not in typed(talk, "/context messages")
+    assert "Took back: compress." in typed(talk, "/context undo")
+    assert "Question 0" in typed(talk, "/context messages")
+    answered(talk, "Say hello in one word.")
+    talk.close(force=True)
+
+
+def test_a_question_goes_to_the_context_that_was_switched_to(place: Place, talk: pexpect.spawn[str]) -> None:
+    answered(talk, "Say hello in one word.")
+    assert place.run("chat", "--name", "notes", said="/context help\n").returncode == 0
+    assert "Now in notes" in typed(talk, "/context switch notes")
+    answered(talk, "Say goodbye in one word.")
+    assert "Say hello" not in typed(talk, "/context messages")
+    assert "Now in main" in typed(talk, "/context switch main")
+    assert "Say hello" in typed(talk, "/context messages")
+
+
+def test_tab_completes_a_line_and_the_id_of_a_snapshot(talk: pexpect.spawn[str]) -> None:
+    kept = re.search(r"restore ([0-9A-Z]{6})", typed(talk, "/context snapshot the start"))
+    assert kept is not None
+    talk.send("/context rest\t")
+    talk.expect("/context restore")
+    talk.send(f" {kept[1][:2]}\t")
+    talk.expect(kept[1][2:])
+    talk.sendline("")
+    talk.expect("Restored:")
+
+
+def test_what_was_forgotten_is_shown_no_more(talk: pexpect.spawn[str]) -> None:
+    answered(talk, "Say hello in one word.")
+    found = re.search(r"([0-9A-Z]{6}) +user", typed(talk, "/context messages"))
+    assert found is not None
+    assert f"Erased for good: {found[1]}" in typed(talk, f"/context forget {found[1]}")
+    assert "Say hello" not in typed(talk, "/context messages")
+    assert found[1] not in typed(talk, "/context search hello word")
+
+
+PIPED = (
+    ("/context", r"Tokens: +\d"),
+    ("/context status", r"Compression: +on, from 80%"),
+    ("/context stats", r"context\.reserveOutput +32 +user file"),
+    ("/context messages", r"The window is empty\."),
+    ("/context clear", r"Nothing was there to clear"),
+    ("/context snapshot before", r"Kept as [0-9A-Z]{6}: "),
+    ("/context restore", r"1 +[0-9A-Z]{6} .* before"),
+    ("/context restore 1", r"Restored: "),
+    ("/context history", r"[0-9A-Z]{6} .* restore "),
+    ("/context undo", r"Took back: restore\."),
+    ("/context list", r"main +harbour"),
+    ("/context switch", r"main +harbour"),
+    ("/context memory", r"Available +[\d.]+ GB"),
+    ("/context search harbour", r"Nothing was found\."),
+    ("/context export", r"<!-- ullage:"),
+    ("/context mode", r"no modes yet"),
+    ("/context help", r"/context forget <id>"),
+    ("/help", r"/context take-over"),
+)
+
+
+def test_lines_can_be_piped_and_answer_in_their_order(place: Place) -> None:
+    place.configure(NO_SERVER + "context: {reserveOutput: 32}\n")
+    done = place.run("chat", said="".join(f"{line}\n" for line, _ in PIPED))
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
+    for line, pattern in PIPED:
+        found = re.search(pattern, shown)
+        assert found is not None, (line, shown)
+        shown = shown[found.end() :]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("/context fly", "There is no such command"),
+        ("/context size plenty", "such as 8192"),
+        ("/context restore ZZZZZZ", "No id ends so"),
+        ("/context forget", "/context forget <id>"),
+        ("/contxt", "There is no command /contxt"),
+    ],
+)
+def test_a_line_that_can_not_be_done_is_no_question_and_no_success(place: Place, line: str, told: str) -> None:
+    place.configure(NO_SERVER)
+    done = place.run("chat", said=f"{line}\n/context messages\n")
+    assert (done.returncode, told in done.stderr) == (1, True), done.stderr
+    assert "The window is empty." in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_demo_holds_what_it_promises(place: Place) -> None:

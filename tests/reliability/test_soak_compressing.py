@@ -10,7 +10,6 @@ import psutil
 import pytest
 from attrs import frozen
 
-from support.killed_changes import turn
 from support.raw_client import RawClient
 from support.summarising_stub import SummarisingStub
 from support.ullage_server import opened, ullage, using
@@ -19,8 +18,10 @@ CYCLES = int(os.environ.get("ULLAGE_CYCLES", "100"))
 """In the ordinary run; set it to 1000 for the whole day."""
 
 CONTEXTS = 20
-TURNS = 8
+TURNS = 3
+WORDS = "word " * 50
 MOST_GROWTH_BYTES = 10 * 2**20
+"""The cache of counts takes some of it, half a kilobyte for each message until it is full."""
 
 
 @frozen
@@ -39,7 +40,8 @@ class Taken:
 
 async def cycle(client: RawClient, number: int) -> None:
     context_id = await opened(client, f"project{number % CONTEXTS}")
-    messages = [message for each in range(TURNS) for message in turn(number * TURNS + each)]
+    contents = [f"{number}.{each} {WORDS}" for each in range(TURNS)]
+    messages = [{"role": role, "content": content} for content in contents for role in ("user", "assistant")]
     own = {"contextId": context_id}
     await client.request("context/append", {**own, "messages": messages}, timeout=60)
     strategy = ("truncate", "hybrid")[number % 2]
