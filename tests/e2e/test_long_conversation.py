@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.engine import needs_engine, smollm2
-from support.planted import FACTS, RULES, TURNS, facts_in, question
+from support.planted import FACTS, RULES, SYSTEM, TURNS, facts_in, planted, question
 from support.raw_client import RawClient
 from support.recording_relay import RecordingRelay
 from support.token_engine import running_engine
-from support.ullage_server import opened, ullage, using, window_of
+from support.ullage_server import ullage, using, window_of
 from ullage.settings import Strategy
 
-pytestmark = needs_engine
+pytestmark = [*needs_engine, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 LIMIT = 2048
-SYSTEM = "You are a helpful assistant who answers briefly."
+ANSWER = 40
+"""Tokens that an answer may have."""
 
 
 @pytest.mark.parametrize("strategy", ["truncate", "summarize", "hybrid"])
@@ -28,66 +28,63 @@ async def test_sixty_turns_with_facts_and_rules(
 ) -> None:
     model = smollm2()
     assert model is not None
+    said, means = [*RULES], []
     with running_engine(model, context_size=LIMIT) as engine:
-        async with RecordingRelay(engine.url) as relay:
-            options = using(relay.url, compression={"strategy": strategy})
-            async with ullage(tmp_path, options) as client:
-                context_id = await planted(client)
-                compressions = [await _turn(client, relay, context_id, number) for number in range(TURNS)]
-                window = await window_of(client, context_id)
-                history = await window_of(client, context_id, "history")
-    asked = [question(number) for number in range(TURNS)]
-    assert [text for text in history if text.startswith("Turn ")] == asked
-    kinds = [kind for kinds in compressions for kind in kinds]
-    assert len(kinds) >= 2
+        async with (
+            RecordingRelay(engine.url) as relay,
+            ullage(tmp_path, using(relay.url, compression={"strategy": strategy})) as client,
+        ):
+            context_id = await planted(client)
+            for number in range(TURNS):
+                said += [question(number), await answer(client, relay, context_id, number)]
+                means += room_made(client)
+            window = await window_of(client, context_id)
+            history = await said_in(client, context_id)
+    assert history == said
+    assert len(means) >= 2
+    assert set(means) == {"truncation"} if strategy == "truncate" else "summary" in means
     left = facts_in("\n".join(window))
+    by = ", ".join(f"{kind} {means.count(kind)}" for kind in dict.fromkeys(means))
     with capsys.disabled():
-        print(f"\n{strategy}: room made {len(kinds)} times, by {_counted(kinds)}; {left} of {len(FACTS)} facts in view")
+        print(f"\n{strategy}: room made {len(means)} times, by {by}; {left} of {len(FACTS)} facts in view")
 
 
-async def planted(client: RawClient) -> str:
-    """A context with the rules pinned, and its model looked up."""
-    context_id = await opened(client)
-    await client.request("context/update", {"contextId": context_id, "systemPrompt": SYSTEM})
-    rules = [{"role": "user", "content": rule, "pinned": True} for rule in RULES]
-    await client.request("context/append", {"contextId": context_id, "messages": rules})
-    await client.request("context/status", {"contextId": context_id})
-    return context_id
-
-
-async def _turn(client: RawClient, relay: RecordingRelay, context_id: str, number: int) -> list[str]:
-    """Say one thing and look at what was sent; the means by which room was made since the turn before."""
-    message = {"role": "user", "content": question(number)}
-    await client.request("context/append", {"contextId": context_id, "messages": [message]})
+async def answer(client: RawClient, relay: RecordingRelay, context_id: str, number: int) -> str:
+    """Say one thing, look at what was sent for it, and return the answer."""
     relay.chats.clear()
-    params = {"contextId": context_id, "options": {"maxTokens": 40, "temperature": 0.7, "seed": number}}
-    result = await client.request("context/chat", params, timeout=180)
-    sent = next(body for body in relay.chats if "response_format" not in body and _ends_with(body, question(number)))
-    everything = json.dumps(sent["messages"])
-    assert SYSTEM in everything
-    assert all(rule in everything for rule in RULES), f"turn {number}"
+    options = {"maxTokens": ANSWER, "temperature": 0.7, "seed": number}
+    params = {"contextId": context_id, "text": question(number), "options": options}
+    result = await client.request("context/chat", params, timeout=300)
+    [sent] = [body["messages"] for body in relay.chats if "response_format" not in body]
+    leading = sent[0]["content"]
+    everything = "\n".join(message["content"] for message in sent)
+    assert SYSTEM in leading
+    assert [rule for rule in RULES if rule not in everything] == [], f"turn {number}"
+    assert sent[-1]["content"].endswith(question(number))
     evaluated = result["timing"]["promptTokens"]
-    assert evaluated <= LIMIT - 40
-    events = [n["params"] for n in client.notifications if n["method"] == "context/event"]
+    assert evaluated + ANSWER <= LIMIT, f"turn {number}"
+    assert await counted(client, context_id, sent) == evaluated, f"turn {number}"
+    return str(result["message"]["content"])
+
+
+def room_made(client: RawClient) -> list[str]:
+    """The means by which room was made since the last look; nothing may have been cut by the model server."""
+    events = [each["params"] for each in client.notifications if each["method"] == "context/event"]
     client.notifications.clear()
-    assert not [each for each in events if each["kind"] == "truncatedByServer"], f"turn {number}"
-    counted = await _count(client, context_id, sent)
-    assert counted == evaluated, f"turn {number}"
-    made = [each["detail"]["reducedBy"] for each in events if each["kind"] in ("compressed", "trimmed")]
+    assert "truncatedByServer" not in [event["kind"] for event in events]
+    made = [event["detail"]["reducedBy"] for event in events if event["kind"] in ("compressed", "trimmed")]
     return [means for reduced_by in made for means in reduced_by]
 
 
-def _ends_with(body: dict[str, Any], text: str) -> bool:
-    return bool(str(body["messages"][-1]["content"]).endswith(text))
-
-
-async def _count(client: RawClient, context_id: str, sent: dict[str, Any]) -> int:
+async def counted(client: RawClient, context_id: str, sent: list[dict[str, Any]]) -> int:
     """Our own count of the messages that the engine got."""
-    params = {"contextId": context_id, "messages": sent["messages"]}
-    counts = await client.request("context/countTokens", params)
+    counts = await client.request("context/countTokens", {"contextId": context_id, "messages": sent}, timeout=60)
     assert counts["source"] in ("vocabulary", "provider")
     return int(counts["total"])
 
 
-def _counted(kinds: list[str]) -> str:
-    return ", ".join(f"{kind} {kinds.count(kind)}" for kind in dict.fromkeys(kinds))
+async def said_in(client: RawClient, context_id: str) -> list[str]:
+    """Everything in the history but summaries."""
+    params = {"contextId": context_id, "view": "history", "limit": 1000}
+    page = await client.request("context/messages", params)
+    return [message["content"] for message in page["messages"] if not message.get("summaryOf")]

@@ -80,7 +80,8 @@ async def test_it_is_found_and_lists_its_model(provider: OllamaProvider) -> None
     assert await provider.probe()
     [info] = await provider.models()
     assert info.size_bytes
-    assert info == ModelInfo(MODEL, loaded=False, context_length=8192, size_bytes=info.size_bytes)
+    told = {"size_bytes": info.size_bytes, "parameter_count": 134_520_000, "quantisation": "Q4_1"}
+    assert info == ModelInfo(MODEL, loaded=False, context_length=8192, **told)
 
 
 async def test_what_it_shows_is_what_the_models_file_says(provider: OllamaProvider) -> None:
@@ -175,7 +176,7 @@ async def test_what_it_cuts_silently_for_others_it_refuses_for_us(
 ) -> None:
     """The count that it reports shows the cut: fewer tokens than the prompt has."""
     texts = ("word " * 400, "word " * 400, "Go on.")
-    reply = await another.post("/api/chat", _as_another_client(*texts, context_size=512))
+    reply = await another.post("/api/chat", _as_another_client(*texts, context_size=512), timeout_s=90)
     evaluated = reply["prompt_eval_count"].count()
     with pytest.raises(WindowExceeded) as caught:
         await collect(provider, _asking(*texts, context_size=512))
@@ -187,7 +188,7 @@ async def test_what_it_cuts_silently_for_others_it_refuses_for_us(
 async def test_its_other_words_for_a_prompt_that_is_too_long_are_understood(another: Connection) -> None:
     body = {**_as_another_client("word " * 900, context_size=512), "shift": False}
     with pytest.raises(WindowExceeded):
-        await another.post("/api/chat", body, MODEL)
+        await another.post("/api/chat", body, MODEL, timeout_s=90)
 
 
 @pytest.fixture

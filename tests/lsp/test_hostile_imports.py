@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
 from support.archiving import PATIENCE_S, exported, found, imported, refused
-from support.raw_client import RawClient
+from support.raw_client import RawClient, RpcError
 from support.ullage_server import appended, opened, ullage, window_of
 from ullage.conversation.transfer.records import LARGEST_TEXT, MOST_MESSAGES
 
@@ -162,6 +163,41 @@ async def test_more_messages_than_can_be_taken_are_to_be_imported_in_parts(clien
     assert (error.code, error.data) == (-32602, {"path": "messages"})
     assert "in parts" in error.message
     assert await window_of(client, context_id, "history") == []
+
+
+BOMBS: dict[str, tuple[str, str]] = {
+    "millions of empty objects": ("json", "[" + "{}," * 20_000_000 + "{}]"),
+    "millions of empty lists in one message": (
+        "json",
+        '[{"role": "user", "content": [' + "[]," * 18_000_000 + "[]]}]",
+    ),
+    "millions of headings": ("markdown", "## User\na\n" * 4_000_000),
+    "millions of markers": (
+        "markdown",
+        '<!-- ullage:1 conversation {"version": 1} -->\n' + "<!-- ullage:1 message -->\n" * 2_000_000,
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOMBS)
+async def test_a_file_of_millions_of_nothing_is_refused_before_it_is_made(tmp_path: Path, name: str) -> None:
+    """It would take gigabytes, and keep everybody waiting meanwhile."""
+    format_, text = BOMBS[name]
+    async with ullage(tmp_path) as client:
+        context_id, process = await opened(client), psutil.Process(client.process.pid)
+        before = most = process.memory_info().rss
+        params = {"contextId": context_id, "format": format_, "text": text}
+        importing, answered = await client.begin("context/import", params), 0
+        while importing not in client.answers:
+            await client.request("context/list", timeout=PATIENCE_S)
+            most = max(most, process.memory_info().rss)
+            answered += 1
+        with pytest.raises(RpcError, match="in parts") as caught:
+            await client.answer(importing)
+        assert caught.value.code == -32602
+        assert most - before < 600 * 2**20
+        assert answered > 10
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ class RecordingRelay:
     target: str
     chats: list[dict[str, Any]] = Factory(list)
     _server: asyncio.Server | None = None
+    _open: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = Factory(dict)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0, limit=2**24)
@@ -27,6 +28,10 @@ class RecordingRelay:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        tasks = [task for task in self._open.values() if task is not None]
+        for writer in self._open:
+            writer.close()
+        await asyncio.gather(*tasks)
 
     @property
     def url(self) -> str:
@@ -35,6 +40,7 @@ class RecordingRelay:
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         target = urlsplit(self.target)
+        self._open[writer] = asyncio.current_task()
         there, back = await asyncio.open_connection(target.hostname, target.port, limit=2**24)
         answers = asyncio.create_task(_copy(there, writer))
         try:
@@ -43,8 +49,8 @@ class RecordingRelay:
                     await self._pass_on(reader, back)
         finally:
             back.close()
-            with suppress(ConnectionError, asyncio.CancelledError):
-                await answers
+            await answers
+            del self._open[writer]
 
     async def _pass_on(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         """One request, recorded before it goes on."""

@@ -15,12 +15,12 @@ from ullage.contexts.precedence import Precedence
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState
-from ullage.conversation.messages import Message, SentMessage
-from ullage.conversation.sending import Conversation
-from ullage.conversation.summary import Sections, render, summary_schema
+from ullage.conversation.messages import Message, SentMessage, ToolDefinition
+from ullage.conversation.summary import Sections, render, shortened, summary_schema
 from ullage.conversation.summary_answer import parse
 from ullage.conversation.summary_request import handover, instruction, pieces, transcript
-from ullage.conversation.touched_files import files_of
+from ullage.conversation.touched_files import Files, files_of
+from ullage.conversation.turns import turns_of
 from ullage.errors import ProviderError, UllageError, WindowExceeded
 from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished
 
@@ -31,6 +31,13 @@ LONGEST_S = 900.0
 
 LONGEST_ANSWER_SHARE = 8
 """Characters for each token that was asked for, from which on an answer is not listened to any more."""
+
+ANSWER_SHARE = 1.5
+"""Of the room for a summary, what its answer may take: JSON is longer than the Markdown that is made of it. Under the
+schema the small model that was measured never took more, and was cut in three of four answers with the room alone."""
+
+FAR_TOO_LONG = 2
+"""Times the room: whoever writes so much paid no heed to what was asked."""
 
 TEMPERATURE = 0.2
 
@@ -58,8 +65,23 @@ class Summariser:
         except (TimeoutError, UllageError) as error:
             logger.info("No summary could be had: %s", getattr(error, "kind", "it took too long"))
             sections = None
-        session.rejected_summaries = 0 if sections else session.rejected_summaries + 1
-        return render(sections, files_of(leaving)) if sections else None
+        content = await self._fitting(state, sections, files_of(leaving), most_tokens) if sections else None
+        session.rejected_summaries = 0 if content else session.rejected_summaries + 1
+        return content
+
+    async def _fitting(self, state: ContextState, sections: Sections, files: Files, most_tokens: int) -> str | None:
+        """The summary as Markdown, without some of its items where it is a little too long; far too long it is none."""
+        left: Sections | None = sections
+        content = render(sections, files)
+        while left is not None:
+            content = render(left, files)
+            [cost], _ = await self.sessions.alone(state, [_user(content)])
+            if cost > most_tokens * FAR_TOO_LONG:
+                return None
+            if cost <= most_tokens:
+                break
+            left = shortened(left)
+        return content
 
     async def _sections(
         self,
@@ -70,33 +92,35 @@ class Summariser:
         most_tokens: int,
     ) -> Sections | None:
         """Going on from the conversation as it stands costs hardly more than the answer, since the server has all of it
-        in its cache; where there is no room for that, from its beginning, as far as it leaves; and where even that is
-        too much, the history is handed over as text."""
+        in its cache: from all of it, or from as much of its beginning as there is room for. Where what leaves is more
+        than that, the history is handed over as text."""
         request = instruction(_earlier(leaving), most_tokens)
-        last = {message.id for message in leaving[-1:]}
-        upto = next((place for place, message in enumerate(state.messages, start=1) if message.id in last), 0)
-        for messages in (state.messages, state.messages[:upto]):
-            conversation = attrs.evolve(state.conversation, messages=messages)
-            prompt = await self._extending(state, conversation, active, request, most_tokens)
-            if prompt is not None:
-                return parse(await self._answer(session, active, prompt, most_tokens))
+        room = _answer_tokens(most_tokens) + session.tools_tokens
+        prompt = await self._extending(state, leaving, active, request, room)
+        if prompt is not None:
+            return parse(await self._answer(session, active, prompt, most_tokens, session.tools))
         return await self._by_pieces(session, state, leaving, active, most_tokens)
 
     async def _extending(
-        self, state: ContextState, conversation: Conversation, active: ActiveModel, request: str, most_tokens: int
+        self, state: ContextState, leaving: Sequence[Message], active: ActiveModel, request: str, room: int
     ) -> tuple[SentMessage, ...] | None:
-        """A conversation with the request for a summary as its last words; None where the window has no room for it."""
+        """The longest beginning of the conversation that leaves so much room with the request as its last words; None
+        where all that is to leave is longer."""
         counter = self.sessions.counter(state.record)
-        groups = counter.form(conversation)
         [added] = await counter.alone([_user(request)])
         limit = await self.sessions.models.limit(active)
-        if limit is not None and await counter.prompt(groups) + added + most_tokens > limit:
-            return None
-        messages = [group.message for group in groups]
-        if messages and messages[-1].role == "user":
-            last = messages.pop()
-            request = f"{last.content}\n\n{request}"
-        return (*messages, SentMessage("user", request))
+        most = None if limit is None else limit - added - room
+        ends, fitting = _ends(state.messages, leaving), None
+        low, high = 0, len(ends) - 1
+        middle = high  # most often there is room for all
+        while low <= high:
+            groups = counter.form(attrs.evolve(state.conversation, messages=state.messages[: ends[middle]]))
+            if most is None or await counter.prompt(groups) <= most:
+                fitting, low = groups, middle + 1
+            else:
+                high = middle - 1
+            middle = (low + high) // 2
+        return None if fitting is None else _with_request([group.message for group in fitting], request)
 
     async def _by_pieces(
         self,
@@ -112,7 +136,7 @@ class Summariser:
         limit = await self.sessions.models.limit(active)
         costs = await counter.alone(spoken)
         [frame] = await counter.alone([_user(handover("", None, most_tokens))])
-        room = sum(costs) if limit is None else limit - frame - 2 * most_tokens
+        room = sum(costs) if limit is None else limit - frame - most_tokens - _answer_tokens(most_tokens)
         earlier, sections = _earlier(leaving), None
         for part in pieces(spoken, costs, max(room, 1)):
             history = transcript(spoken[part.start : part.stop])
@@ -124,10 +148,21 @@ class Summariser:
         return sections
 
     async def _answer(
-        self, session: Session, active: ActiveModel, messages: tuple[SentMessage, ...], most_tokens: int
+        self,
+        session: Session,
+        active: ActiveModel,
+        messages: tuple[SentMessage, ...],
+        most_tokens: int,
+        tools: tuple[ToolDefinition, ...] = (),
     ) -> str:
-        """The text of an answer in the asked form; a server that refuses to be told a form is asked without."""
-        plain = AnswerOptions(max_tokens=most_tokens, temperature=TEMPERATURE)
+        """The text of an answer in the asked form; a server that refuses to be told a form is asked without. ``tools``
+        are not to be called: they stand in the prompt as the server has it in its cache."""
+        plain = AnswerOptions(
+            max_tokens=_answer_tokens(most_tokens),
+            temperature=TEMPERATURE,
+            tools=tools,
+            tool_choice="none" if tools else None,
+        )
         formed = attrs.evolve(plain, thinking=False, response_schema=summary_schema(most_tokens))
         request = ChatRequest(active.name, messages, formed, active.request_size)
         try:
@@ -158,6 +193,24 @@ class Summariser:
 
 def _earlier(leaving: Sequence[Message]) -> str | None:
     return "\n\n".join(m.content for m in leaving if m.summary_of is not None) or None
+
+
+def _answer_tokens(most_tokens: int) -> int:
+    return int(most_tokens * ANSWER_SHARE)
+
+
+def _ends(messages: Sequence[Message], leaving: Sequence[Message]) -> list[int]:
+    """Where a beginning of the window that holds all that leaves may end: there, before later turns, and behind all."""
+    last = {message.id for message in leaving[-1:]}
+    least = next((place for place, message in enumerate(messages, start=1) if message.id in last), len(messages))
+    return sorted({least, *(turn.start for turn in turns_of(messages) if turn.start > least), len(messages)})
+
+
+def _with_request(messages: list[SentMessage], request: str) -> tuple[SentMessage, ...]:
+    """With the request as the last words, merged into words of the person's that nobody answered."""
+    if messages and messages[-1].role == "user":
+        request = f"{messages.pop().content}\n\n{request}"
+    return (*messages, SentMessage("user", request))
 
 
 def _user(content: str) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ullage.conversation.touched_files import HEADING as FILES
 from ullage.conversation.touched_files import Files, lines_of
@@ -71,6 +71,17 @@ def render(sections: Sections, files: Files) -> str:
         ("Next step", [sections.next] if sections.next else []),
     )
     return "\n\n".join("\n".join([f"## {heading}", *lines]) for heading, lines in parts if lines)
+
+
+def shortened(sections: Sections) -> Sections | None:
+    """Without the last item of what can be missed first; None where only sentences are left."""
+    if sections.done:
+        return evolve(sections, done=sections.done[:-1])
+    if sections.open:
+        return evolve(sections, open=sections.open[:-1])
+    if sections.decisions:
+        return evolve(sections, decisions=sections.decisions[:-1])
+    return evolve(sections, rules=sections.rules[:-1]) if sections.rules else None
 
 
 def shortcoming(summary_tokens: int, replaced_tokens: int, window_after: int, target: int | None) -> Shortcoming | None:

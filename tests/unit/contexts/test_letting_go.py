@@ -20,6 +20,7 @@ from ullage.conversation.usage import Usage
 from ullage.errors import UllageError
 from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished
 from ullage.settings import CompressionSettings
+from ullage.store.locks import ContextLock
 
 WORDS = "word " * 30
 
@@ -180,6 +181,22 @@ async def test_what_the_last_words_ask_for_does_not_begin(
     await place.settled()
     assert_left_alone(session)
     assert not place.server.summary_asked.is_set()
+
+
+async def test_one_behind_the_conversation_takes_no_lock_that_another_process_holds(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = ContextLock.acquire
+    monkeypatch.setattr(ContextLock, "acquire", lambda lock, timeout_s=0.0: acquire(lock, timeout_s))
+    writing = await place.context()
+    elsewhere = rooms(tmp_path, Answering(limit=4096), compression=CompressionSettings(preserve_recent=256))
+    session = await elsewhere.sessions.get(await elsewhere.open())
+    elsewhere.background.start(session, Aim("truncate", origin="guard"))
+    await elsewhere.background.settled(session)
+    assert (writing.lock.held, session.lock.held) == (True, False)
+    assert elsewhere.told("compressed") == []
+    assert session.state.ids == writing.state.ids
+    await elsewhere.close()
 
 
 async def test_a_context_that_came_back_is_compressed_again(place: Place) -> None:

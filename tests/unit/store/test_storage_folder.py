@@ -174,6 +174,23 @@ def test_a_small_file_is_written_whole_over_a_link_and_not_through_it(tmp_path: 
     assert (tmp_path / "precious").read_text() == "untouched"
 
 
+def test_what_a_killed_process_left_of_a_small_file_does_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pid in (1, 2, 3):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "getpid", lambda pid=pid: pid)
+            patch.setattr(Path, "replace", killed)
+            write_atomically(tmp_path / "file", b"new")
+    assert len(list(tmp_path.iterdir())) == 1
+    write_atomically(tmp_path / "file", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_reading_a_small_file_follows_no_link_and_opens_no_pipe(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("secret")
     (tmp_path / "link").symlink_to(tmp_path / "precious")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from attrs import frozen
 
 from ullage.conversation.messages import Role
-from ullage.conversation.transfer.records import Record, transcript_of
+from ullage.conversation.transfer.records import MOST_MESSAGES, Record, transcript_of
 from ullage.conversation.transfer.transcript import About, Fresh, Transcript
 from ullage.errors import InvalidArgument
 
@@ -49,7 +50,8 @@ class _Heading:
 
 def read(document: str, fresh: Fresh) -> Transcript:
     """Raises InvalidArgument where no heading is found."""
-    records = list(_records(document.removeprefix("\ufeff").replace("\r\n", "\n")))
+    found = _records(document.removeprefix("\ufeff").replace("\r\n", "\n"))
+    records = list(islice(found, MOST_MESSAGES + 1))  # one too many is enough to refuse them
     if not records:
         raise InvalidArgument(EXPECTED, "text")
     return transcript_of(records, About(), fresh, marked=False)

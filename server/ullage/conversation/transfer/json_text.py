@@ -9,19 +9,35 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-from ullage.conversation.transfer.records import Record, optional, records_of, refused, text, transcript_of, whole
+from ullage.conversation.transfer.records import (
+    MOST_MESSAGES,
+    Record,
+    optional,
+    records_of,
+    refused,
+    text,
+    transcript_of,
+    whole,
+)
 from ullage.conversation.transfer.transcript import About, Fresh, Transcript
 from ullage.errors import InvalidArgument, NotSupported
 
 FORMAT = "ullage-conversation"
 VERSION = 1
 
+MOST_VALUES = 15 * MOST_MESSAGES
+"""In one text: enough for as many messages as can be taken, with all their fields."""
+
 EXPECTED = (
     f'Give a conversation as Ullage exports it ("format": "{FORMAT}"), or a list of messages with "role" and'
     ' "content", by itself or under "messages".'
 )
+
+_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{,]', re.DOTALL)
+"""A text, which is passed over, or what begins or parts values."""
 
 
 def write(transcript: Transcript) -> str:
@@ -75,6 +91,8 @@ def check_version(value: Record, path: str) -> None:
 
 def parsed(document: str, path: str, advice: str) -> Any:
     """A JSON value. The message tells the place of a mistake and what to do, and quotes nothing."""
+    if _has_too_many_values(document):
+        raise refused(path, f"holds more than {MOST_VALUES:,} values: import it in parts")
     try:
         return json.loads(document)
     except json.JSONDecodeError as error:
@@ -84,6 +102,16 @@ def parsed(document: str, path: str, advice: str) -> Any:
         raise refused(path, "holds a number that is out of all bounds") from None
     except RecursionError:
         raise refused(path, "nests too deep") from None
+
+
+def _has_too_many_values(document: str) -> bool:
+    """Told before they are made: empty ones take two characters of the text, and some seventy bytes of memory."""
+    values = 0
+    for match in _STRUCTURE.finditer(document):
+        values += document[match.start()] != '"'
+        if values > MOST_VALUES:
+            return True
+    return False
 
 
 def _nonempty(transcript: Transcript) -> Transcript:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, pairwise
 
 from attrs import evolve, frozen
 
 from ullage.conversation.transfer.json_text import about_from, check_version, parsed
 from ullage.conversation.transfer.markdown import REASONING_ENDS
-from ullage.conversation.transfer.records import Record, refused, text, transcript_of
+from ullage.conversation.transfer.records import MOST_MESSAGES, Record, refused, text, transcript_of
 from ullage.conversation.transfer.transcript import Fresh, Transcript
 from ullage.errors import InvalidArgument
 
@@ -44,21 +45,22 @@ def read(document: str, fresh: Fresh) -> Transcript:
             head = section.meta
         elif section.kind == "systemPrompt":
             head = head | {"context": {**_context(head), "systemPrompt": _body(section)}}
+        elif section.kind == "end" or len(records) > MOST_MESSAGES:  # one too many is enough to refuse them
+            return transcript_of(records, about_from(head), fresh, marked=True)
         elif section.kind == "message":
             own = {key: value for key, value in section.meta.items() if key not in ("reasoning", "toolCalls")}
             records.append(own | {"content": _body(section)})
-        elif section.kind == "end":
-            return transcript_of(records, about_from(head), fresh, marked=True)
         else:
             _add_part(records, section)
     raise InvalidArgument("The end of the document is missing: import the whole of it.", "text")
 
 
 def _sections(document: str, tag: str) -> Iterator[_Section]:
-    markers = list(re.finditer(rf"^<!-- ullage:{tag} ([A-Za-z]+)(?: (.*))? -->[ \t]*$", document, re.MULTILINE))
-    ends = [match.start() for match in markers[1:]] + [len(document)]
+    markers = re.finditer(rf"^<!-- ullage:{tag} ([A-Za-z]+)(?: (.*))? -->[ \t]*$", document, re.MULTILINE)
     messages = 0
-    for match, end in zip(markers, ends, strict=True):
+    for match, following in pairwise(chain(markers, [None])):
+        assert match is not None, "only the last has none behind it"
+        end = len(document) if following is None else following.start()
         kind = match[1]
         messages += kind == "message"
         path = f"messages[{messages - 1}]" if messages else "text"
