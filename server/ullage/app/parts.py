@@ -82,30 +82,9 @@ class Parts:
         await self.sessions.store.close()
 
 
-def assemble(
-    configuration: Configuration,
-    folder: StorageFolder,
-    client: ClientSide,
-) -> Parts:
+def assemble(configuration: Configuration, folder: StorageFolder, client: ClientSide) -> Parts:
     """Sends nothing and waits for nothing; the store begins to open on its thread."""
-    store = StoreThread(lambda: open_store(folder))
-    counters = Counters(lambda: configuration.settings)
-
-    async def providers() -> Sequence[Provider]:
-        from ullage.app.servers import build_providers  # noqa: PLC0415  # start-up: HTTP clients are needed later
-
-        return await asyncio.to_thread(build_providers, configuration.settings)
-
-    models = Models(providers, counters.choose, store, lambda: configuration.settings)
-    sessions = Sessions(
-        store=store,
-        locks=ContextLocks(folder, client.name),
-        models=models,
-        bus=EventBus(),
-        settings=lambda: configuration.settings,
-        counters=counters,
-        settings_of=configuration.settings_for,
-    )
+    sessions = _sessions(configuration, folder, client.name)
     directory = Directory(sessions)
     snapshots = Snapshots(sessions, directory, SnapshotFiles(folder))
     directory.before_delete = snapshots.erase_context
@@ -118,7 +97,7 @@ def assemble(
     sizes = Sizes(
         sessions, directory, ModelMemory(lambda: configuration.resolved), room, reader, read_ram=SystemMemory().read
     )
-    models.prepare = sizes.prepare
+    sessions.models.prepare = sizes.prepare
     memory_guard = MemoryGuard(sessions, sizes, compressions, background, snapshots, client.person)
     monitor = Monitor(sessions, sizes, client.tell_low, memory_guard)
     reports = Reports(sessions, directory, sizes, monitor, snapshots, configuration.resolved_for)
@@ -149,4 +128,25 @@ def assemble(
         reader=reader,
         yielding=Yielding(sessions),
         unfinished=UnfinishedErasures(sessions, snapshots),
+    )
+
+
+def _sessions(configuration: Configuration, folder: StorageFolder, client_name: str) -> Sessions:
+    """What all use cases share."""
+    store = StoreThread(lambda: open_store(folder))
+    counters = Counters(lambda: configuration.settings)
+
+    async def providers() -> Sequence[Provider]:
+        from ullage.app.servers import build_providers  # noqa: PLC0415  # start-up: HTTP clients are needed later
+
+        return await asyncio.to_thread(build_providers, configuration.settings)
+
+    return Sessions(
+        store=store,
+        locks=ContextLocks(folder, client_name),
+        models=Models(providers, counters.choose, store, lambda: configuration.settings),
+        bus=EventBus(),
+        settings=lambda: configuration.settings,
+        counters=counters,
+        settings_of=configuration.settings_for,
     )
