@@ -165,16 +165,16 @@ async def test_more_messages_than_can_be_taken_are_to_be_imported_in_parts(clien
     assert await window_of(client, context_id, "history") == []
 
 
-BOMBS: dict[str, tuple[str, str]] = {
-    "millions of empty objects": ("json", "[" + "{}," * 20_000_000 + "{}]"),
-    "millions of empty lists in one message": (
-        "json",
-        '[{"role": "user", "content": [' + "[]," * 18_000_000 + "[]]}]",
-    ),
-    "millions of headings": ("markdown", "## User\na\n" * 4_000_000),
+BOMBS: dict[str, tuple[str, str, str, int]] = {
+    # name: the format, how the text begins, what comes again and again, how often
+    "millions of empty objects": ("json", "[{}", ",{}", 20_000_000),
+    "millions of empty lists in one message": ("json", '[{"role": "user", "content": [[]', ",[]", 18_000_000),
+    "millions of headings": ("markdown", "", "## User\na\n", 4_000_000),
     "millions of markers": (
         "markdown",
-        '<!-- ullage:1 conversation {"version": 1} -->\n' + "<!-- ullage:1 message -->\n" * 2_000_000,
+        '<!-- ullage:1 conversation {"version": 1} -->\n',
+        "<!-- ullage:1 message -->\n",
+        2_000_000,
     ),
 }
 
@@ -183,11 +183,11 @@ BOMBS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", BOMBS)
 async def test_a_file_of_millions_of_nothing_is_refused_before_it_is_made(tmp_path: Path, name: str) -> None:
     """It would take gigabytes, and keep everybody waiting meanwhile."""
-    format_, text = BOMBS[name]
+    format_, beginning, again, times = BOMBS[name]
     async with ullage(tmp_path) as client:
         context_id, process = await opened(client), psutil.Process(client.process.pid)
         before = most = process.memory_info().rss
-        params = {"contextId": context_id, "format": format_, "text": text}
+        params = {"contextId": context_id, "format": format_, "text": beginning + again * times}
         importing, answered = await client.begin("context/import", params), 0
         while importing not in client.answers:
             await client.request("context/list", timeout=PATIENCE_S)

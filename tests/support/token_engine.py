@@ -20,11 +20,20 @@ class Engine:
     url: str
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        data = json.dumps(body, ensure_ascii=False).encode()
+        return json.loads(self._ask(path, json.dumps(body, ensure_ascii=False).encode()))
+
+    def evaluated(self) -> int:
+        """Prompt tokens evaluated since the start, those out of the cache left out. A request counts as soon as its
+        prompt is done, also where it is cancelled afterwards."""
+        lines = self._ask("/metrics").decode().splitlines()
+        return int(next(line for line in lines if line.startswith("llamacpp:prompt_tokens_total ")).split()[1])
+
+    def _ask(self, path: str, data: bytes | None = None) -> bytes:
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=60) as reply:
-            return json.load(reply)
+        with opener.open(request, timeout=120) as reply:
+            answer: bytes = reply.read()
+            return answer
 
     def tokenize(self, text: str, **options: bool) -> list[int]:
         tokens: list[int] = self.post("/tokenize", {"content": text, **options})["tokens"]
@@ -76,7 +85,7 @@ def _serve(model: str, chat_template: str, context_size: str) -> None:
     params.n_parallel = 1
     params.fit_params = False
     params.cache_ram_mib = 0
-    params.endpoint_props = params.endpoint_slots = True
+    params.endpoint_props = params.endpoint_slots = params.endpoint_metrics = True
     params.warmup = False
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     if chat_template:

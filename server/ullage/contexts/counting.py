@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -23,6 +24,9 @@ make appending cost more with every message."""
 
 MOST_OVERHEAD = 64
 """Tokens: more than any template puts around one message that calls no tool."""
+
+MOST_AT_ONCE = 128
+"""Messages that are worked on in one go: some ten milliseconds, after which others have their turn."""
 
 
 @frozen(eq=False)
@@ -113,8 +117,10 @@ class WindowCounter:
     async def alone(self, messages: Sequence[Message]) -> list[int]:
         """What each message costs by itself, its share of the template included."""
         dialect = self.dialect
-        counts = []
+        counts: list[int] = []
         for message in messages:
+            if counts and len(counts) % MOST_AT_ONCE == 0:
+                await asyncio.sleep(0)
             group = SentGroup((message.id,), as_sent(message, dialect))
             counts += await self._count_pieces([group], leading=message.role == "system")
         return counts
@@ -129,7 +135,8 @@ class WindowCounter:
         return same and known.upto <= len(messages)
 
     async def _count_anew(self, conversation: Conversation, epoch: int) -> CountedForm:
-        groups = self.form(conversation)
+        is_long = len(conversation.messages) > MOST_AT_ONCE
+        groups = await asyncio.to_thread(self.form, conversation) if is_long else self.form(conversation)
         if self._adds_up(groups):
             pieces = await self._pieces(groups)
             total, last = sum(pieces) + self.counter.frame, pieces[-1] if pieces else 0
@@ -162,8 +169,12 @@ class WindowCounter:
     async def _pieces(self, groups: Groups) -> list[int]:
         if not groups:
             return []
-        head = await self._count_pieces(groups[:1], leading=True)
-        return head + await self._count_pieces(groups[1:], leading=False)
+        counts = await self._count_pieces(groups[:1], leading=True)
+        for start in range(1, len(groups), MOST_AT_ONCE):
+            if start > 1:
+                await asyncio.sleep(0)
+            counts += await self._count_pieces(groups[start : start + MOST_AT_ONCE], leading=False)
+        return counts
 
     async def _count_pieces(self, groups: Sequence[SentGroup], *, leading: bool) -> list[int]:
         async def count(missing: Sequence[SentMessage]) -> list[int]:
