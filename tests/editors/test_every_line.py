@@ -16,7 +16,7 @@ import pytest
 
 from support.every_line import ENOUGH_S, STEPS, Harbour, Step, conversation, flowing, harbour
 from support.neovim import NONE_FOUND, Neovim, installed, running
-from ullage.contexts.command_lines import EXECUTABLE, EXECUTED_AS, LINES
+from ullage.contexts.commands.lines import EXECUTABLE, EXECUTED_AS, LINES
 
 PROMPT = r"(?:^|\n)(?:\x1b\[\?2004h)?> $"
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

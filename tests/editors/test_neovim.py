@@ -20,7 +20,7 @@ from support.fake_nvml import FakeNvml, Part, needs_compiler
 from support.neovim import NONE_FOUND, Neovim, Running, installed, running
 from support.stub_servers import Answer, OllamaStub
 from support.ullage_server import appended, ullage, using
-from ullage.contexts.memory_guard import CARRY_ON, COMPRESS_MORE, REDUCE, RESTORE
+from ullage.contexts.making_room.memory_guard import CARRY_ON, COMPRESS_MORE, REDUCE, RESTORE
 
 MIB = 2**20
 WINDOW = 4096

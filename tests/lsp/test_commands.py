@@ -13,9 +13,9 @@ from attrs import frozen
 from support.raw_client import RawClient, RpcError
 from support.twins import MODEL, Twins, alike, alike_text, conversation, conversing, twins_of
 from support.ullage_server import opened, ullage, window_of
-from ullage.contexts.command_lines import LINES
-from ullage.contexts.figures import short_id, size_text
-from ullage.contexts.markdown import plain
+from ullage.contexts.commands.figures import short_id, size_text
+from ullage.contexts.commands.lines import LINES
+from ullage.contexts.commands.markdown import plain
 from ullage.conversation.ids import encode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

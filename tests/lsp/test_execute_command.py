@@ -13,9 +13,9 @@ import pytest_asyncio
 from support.raw_client import RawClient, RpcError
 from support.twins import TARGET, Twins, alike, conversing, twins_of
 from support.ullage_server import opened, ullage, window_of
-from ullage.contexts.command_lines import EXECUTABLE, LINES
-from ullage.contexts.figures import short_id
-from ullage.contexts.markdown import plain
+from ullage.contexts.commands.figures import short_id
+from ullage.contexts.commands.lines import EXECUTABLE, LINES
+from ullage.contexts.commands.markdown import plain
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,11 +13,11 @@ from support import shown_values as shown
 from support.command_services import HERE, Services
 from ullage.cli.status_box import show_rows
 from ullage.cli.terminal import Terminal
-from ullage.contexts import rendering
-from ullage.contexts.command_lines import LARGEST_SIZE, LINES, completions, parse, size_of
-from ullage.contexts.display import status_rows
-from ullage.contexts.figures import printable, size_text
-from ullage.contexts.markdown import plain
+from ullage.contexts.commands import rendering
+from ullage.contexts.commands.display import status_rows
+from ullage.contexts.commands.figures import printable, size_text
+from ullage.contexts.commands.lines import LARGEST_SIZE, LINES, completions, parse, size_of
+from ullage.contexts.commands.markdown import plain
 from ullage.contexts.values import ContextStatus
 from ullage.conversation.usage import CRITICAL_PRESSURE
 from ullage.errors import InvalidArgument, UllageError

@@ -17,7 +17,7 @@ from support.filling import LIMIT, USABLE, Filling, filling
 from support.guarding import done, guarded, ids, look, press, say
 from support.rooms import Answering
 from ullage.contexts.drafts import Draft
-from ullage.contexts.memory_guard import CARRY_ON, COMPRESS_MORE, REDUCE, RESTORE
+from ullage.contexts.making_room.memory_guard import CARRY_ON, COMPRESS_MORE, REDUCE, RESTORE
 from ullage.settings import CompressionSettings, SnapshotSettings
 
 CRITICAL = 0.95

@@ -9,7 +9,7 @@ import attrs
 from attrs import Factory, define
 
 from support import shown_values as shown
-from ullage.contexts.commands import Commands
+from ullage.contexts.commands.performing import Commands
 from ullage.contexts.values import (
     Context,
     MessageView,

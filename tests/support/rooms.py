@@ -10,21 +10,21 @@ import attrs
 from attrs import Factory, define
 
 from support.summarising_stub import GOOD
-from ullage.contexts.archive import Archive
-from ullage.contexts.background import BackgroundCompressions
 from ullage.contexts.chat import Chats
-from ullage.contexts.compression import Compressions
 from ullage.contexts.conversation import Conversations
 from ullage.contexts.counters import CounterChoice, Counters
 from ullage.contexts.directory import Directory
+from ullage.contexts.keeping.archive import Archive
+from ullage.contexts.keeping.snapshots import Snapshots
+from ullage.contexts.making_room.background import BackgroundCompressions
+from ullage.contexts.making_room.compression import Compressions
+from ullage.contexts.making_room.precedence import Precedence
+from ullage.contexts.making_room.room import Room
+from ullage.contexts.making_room.summarising import Summariser
+from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.models import Models
-from ullage.contexts.precedence import Precedence
-from ullage.contexts.room import Room
 from ullage.contexts.sessions import Sessions
-from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.store_thread import StoreThread
-from ullage.contexts.summarising import Summariser
-from ullage.contexts.window_guard import WindowGuard
 from ullage.events import Event, EventBus, Signal
 from ullage.providers.base import ChatRequest, Delta, Finished, ModelInfo, Provider
 from ullage.providers.untold import Untold

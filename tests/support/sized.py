@@ -13,7 +13,7 @@ from attrs import Factory, define
 from support.architectures import plain
 from support.rooms import Rooms, rooms
 from ullage.contexts.directory import Directory
-from ullage.contexts.memory_guard import MemoryGuard
+from ullage.contexts.making_room.memory_guard import MemoryGuard
 from ullage.contexts.model_memory import ModelMemory
 from ullage.contexts.monitor import Monitor
 from ullage.contexts.sessions import Sessions

@@ -15,9 +15,9 @@ from attrs import define
 
 from support.rooms import Rooms, rooms
 from support.store_values import message
+from ullage.contexts.keeping.snapshots import Snapshots
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
-from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.state import ContextState, Planned, replacing
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation

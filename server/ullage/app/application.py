@@ -13,7 +13,7 @@ from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
 from ullage.app.configuration import Configuration
-from ullage.contexts.command_lines import EXECUTABLE
+from ullage.contexts.commands.lines import EXECUTABLE
 from ullage.errors import UllageError
 from ullage.events import Event
 from ullage.lsp.server import Handler, Hooks, UllageServer
@@ -130,8 +130,8 @@ class Application:
 
     async def _execute(self, params: lsp.ExecuteCommandParams) -> CommandResult:
         """A command of an editor that only speaks the standard protocol: what it answers is shown there, too."""
+        from ullage.contexts.commands.markdown import plain  # noqa: PLC0415  # start-up: see the class
         from ullage.contexts.finishing import cancellable_until_begun  # noqa: PLC0415  # start-up: see the class
-        from ullage.contexts.markdown import plain  # noqa: PLC0415  # start-up: see the class
 
         await self._settled()
         result = await cancellable_until_begun(self.parts.commands.execute(params.command, params.arguments))

@@ -8,31 +8,31 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from ullage.app.configuration import Configuration
-from ullage.contexts.archive import Archive
-from ullage.contexts.background import BackgroundCompressions
 from ullage.contexts.chat import Chats
-from ullage.contexts.commands import Commands
+from ullage.contexts.commands.performing import Commands
 from ullage.contexts.completion import Completions
-from ullage.contexts.compression import Compressions
 from ullage.contexts.conversation import Conversations
 from ullage.contexts.counters import Counters
 from ullage.contexts.directory import Directory
-from ullage.contexts.memory_guard import MemoryGuard, Person
+from ullage.contexts.keeping.archive import Archive
+from ullage.contexts.keeping.snapshots import Snapshots
+from ullage.contexts.keeping.unfinished import UnfinishedErasures
+from ullage.contexts.making_room.background import BackgroundCompressions
+from ullage.contexts.making_room.compression import Compressions
+from ullage.contexts.making_room.memory_guard import MemoryGuard, Person
+from ullage.contexts.making_room.precedence import Precedence
+from ullage.contexts.making_room.progress import LongWork
+from ullage.contexts.making_room.room import Room
+from ullage.contexts.making_room.summarising import Summariser
+from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.model_memory import ModelMemory
 from ullage.contexts.models import Models
 from ullage.contexts.monitor import Monitor
-from ullage.contexts.precedence import Precedence
-from ullage.contexts.progress import LongWork
 from ullage.contexts.report import Reports
-from ullage.contexts.room import Room
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
-from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.store_thread import StoreThread
-from ullage.contexts.summarising import Summariser
 from ullage.contexts.takeover import Yielding
-from ullage.contexts.unfinished import UnfinishedErasures
-from ullage.contexts.window_guard import WindowGuard
 from ullage.events import EventBus
 from ullage.hardware.polling import Poller
 from ullage.hardware.system import SystemMemory

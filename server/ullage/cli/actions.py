@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from ullage.cli.slash import help_rows
 from ullage.cli.status_box import show_markdown, show_status, show_table
 from ullage.cli.talk import Talk
-from ullage.contexts.command_lines import PREFIX, Command
+from ullage.contexts.commands.lines import PREFIX, Command
 
 Action: TypeAlias = Callable[[Talk], Awaitable[None]]
 

@@ -20,8 +20,8 @@ from ullage.cli.reading import LineEditor, read_plain, unbroken
 from ullage.cli.slash import Mistyped, Names, completions, parse
 from ullage.cli.talk import ChatOptions, Talk
 from ullage.cli.terminal import Terminal
-from ullage.contexts.command_lines import Command
-from ullage.contexts.figures import short_id
+from ullage.contexts.commands.figures import short_id
+from ullage.contexts.commands.lines import Command
 
 __all__ = ["ChatOptions", "chat"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ullage.cli.figures import counted
 from ullage.cli.framing import Json
-from ullage.contexts.figures import filled_text
+from ullage.contexts.commands.figures import filled_text
 
 
 def event_line(event: Json) -> str | None:

@@ -1,9 +1,9 @@
-"""Values of the protocol as short texts for people. Those that the server shows too are `ullage.contexts.figures`."""
+"""Values of the protocol as short texts for people; the server has its own in `ullage.contexts.commands.figures`."""
 
 from __future__ import annotations
 
 from ullage.cli.framing import Json
-from ullage.contexts.figures import (
+from ullage.contexts.commands.figures import (
     UNKNOWN,
     ago_text,
     counted,

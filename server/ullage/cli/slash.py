@@ -1,4 +1,4 @@
-"""The lines that begin with a slash. Most are the server's, see `ullage.contexts.command_lines`; a few are the
+"""The lines that begin with a slash. Most are the server's, see `ullage.contexts.commands.lines`; a few are the
 terminal's own."""
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from attrs import Factory, define, frozen
 
-from ullage.contexts import command_lines
-from ullage.contexts.command_lines import LINES, PREFIX, Command
+from ullage.contexts.commands import lines
+from ullage.contexts.commands.lines import LINES, PREFIX, Command
 from ullage.errors import InvalidArgument
 
 OWN: dict[str, str] = {
@@ -54,7 +54,7 @@ def parse(line: str) -> Command | Mistyped | None:
     if len(words) > 1 and words[1] in OWN:
         return Command(words[1])
     try:
-        return command_lines.parse(line)
+        return lines.parse(line)
     except InvalidArgument as error:
         return Mistyped(error.message)
 
@@ -66,6 +66,6 @@ def help_rows() -> list[tuple[str, str]]:
 
 def completions(text: str, names: Names) -> list[str]:
     """Whole lines that begin with ``text``."""
-    served = command_lines.completions(text, names.contexts, names.models, names.snapshots, names.modes)
+    served = lines.completions(text, names.contexts, names.models, names.snapshots, names.modes)
     own = [f"{PREFIX} {name}" for name in OWN] + [f"/{name}" for name in ALONE]
     return served + [line for line in own if text and line.startswith(text) and line not in served]

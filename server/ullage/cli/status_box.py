@@ -12,9 +12,9 @@ from ullage.cli.figures import one_line, printable
 from ullage.cli.framing import Json
 from ullage.cli.structured import structured
 from ullage.cli.terminal import Terminal
-from ullage.contexts import display
-from ullage.contexts.figures import flat
-from ullage.contexts.markdown import plain
+from ullage.contexts.commands import display
+from ullage.contexts.commands.figures import flat
+from ullage.contexts.commands.markdown import plain
 from ullage.contexts.values import Context, ContextStatus, Model
 from ullage.conversation.usage import WarningLevel
 

@@ -20,15 +20,15 @@ from ullage.contexts.answering import (
 )
 from ullage.contexts.drafts import checked_text
 from ullage.contexts.finishing import finish
-from ullage.contexts.precedence import Precedence
-from ullage.contexts.progress import Report, unreported
-from ullage.contexts.room import Room
+from ullage.contexts.making_room.precedence import Precedence
+from ullage.contexts.making_room.progress import Report, unreported
+from ullage.contexts.making_room.room import Room
+from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned
 from ullage.contexts.values import ChatResult
 from ullage.contexts.views import views
-from ullage.contexts.window_guard import WindowGuard
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import WindowChange
 from ullage.conversation.turns import is_pending

@@ -11,7 +11,7 @@ from ullage.contexts.answering import Answer, Emit, Prompt, refused_again, refus
 from ullage.contexts.counting import Groups, WindowCounter
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft, checked, message_of
-from ullage.contexts.precedence import Precedence
+from ullage.contexts.making_room.precedence import Precedence
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.values import ChatResult, Fitted
 from ullage.contexts.views import view

@@ -11,12 +11,12 @@ from attrs import define
 from ullage.contexts.counting import WindowCounter
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft, checked, message_of, same_content
+from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned, replacing
 from ullage.contexts.values import Counts, MessageView, Undone
 from ullage.contexts.views import views
-from ullage.contexts.window_guard import WindowGuard
 from ullage.conversation.ids import is_ulid
 from ullage.conversation.messages import Message, speaks_of_tools
 from ullage.conversation.operations import UNDONE_BY_DEFAULT, Operation, WindowChange, undo_change

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from attrs import Factory, define
 
-from ullage.contexts.memory_guard import MemoryGuard
+from ullage.contexts.making_room.memory_guard import MemoryGuard
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
 from ullage.contexts.values import MemorySample

@@ -9,11 +9,11 @@ from attrs import define
 
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.directory import Directory
+from ullage.contexts.keeping.snapshots import Snapshots
 from ullage.contexts.monitor import Monitor
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
-from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.values import (
     AutoCompress,
     CompressionRecord,

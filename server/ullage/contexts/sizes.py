@@ -14,8 +14,8 @@ from attrs import Factory, define
 from ullage.contexts.active_model import ActiveModel, SizeChoice
 from ullage.contexts.directory import Directory
 from ullage.contexts.finishing import begin
+from ullage.contexts.making_room.room import Room
 from ullage.contexts.model_memory import ModelMemory, Readings
-from ullage.contexts.room import Room
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned

@@ -9,18 +9,18 @@ from attrs import define
 
 from ullage.contexts import envelopes, values
 from ullage.contexts.answering import Emit
-from ullage.contexts.archive import Archive
 from ullage.contexts.chat import Chats
-from ullage.contexts.commands import Commands
+from ullage.contexts.commands.performing import Commands
 from ullage.contexts.completion import Completions
-from ullage.contexts.compression import Compressions
 from ullage.contexts.conversation import Conversations
 from ullage.contexts.directory import Directory
 from ullage.contexts.drafts import Draft
 from ullage.contexts.finishing import cancellable_until_begun
+from ullage.contexts.keeping.archive import Archive
+from ullage.contexts.keeping.snapshots import Snapshots
+from ullage.contexts.making_room.compression import Compressions
 from ullage.contexts.report import Reports
 from ullage.contexts.sizes import Sizes
-from ullage.contexts.snapshots import Snapshots
 from ullage.conversation.messages import ToolDefinition
 from ullage.lsp import results, types
 from ullage.lsp.work_done import WorkDone

@@ -12,7 +12,7 @@ from attrs import Factory, define
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
 
-from ullage.contexts.progress import Report, unreported
+from ullage.contexts.making_room.progress import Report, unreported
 from ullage.errors import UllageError
 from ullage.lsp.server import UllageServer
 

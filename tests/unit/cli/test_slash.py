@@ -6,7 +6,7 @@ import pytest
 
 from ullage.cli.actions import ACTIONS
 from ullage.cli.slash import OWN, Mistyped, Names, completions, help_rows, parse
-from ullage.contexts.command_lines import LINES, Command
+from ullage.contexts.commands.lines import LINES, Command
 
 
 @pytest.mark.parametrize(

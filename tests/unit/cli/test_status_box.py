@@ -14,7 +14,7 @@ from support import shown_values as shown
 from ullage.cli.framing import Json
 from ullage.cli.status_box import list_rows, model_rows, show_markdown, show_status, show_table
 from ullage.cli.terminal import Terminal
-from ullage.contexts.markdown import table
+from ullage.contexts.commands.markdown import table
 from ullage.contexts.values import ModelState
 from ullage.lsp.encode import encode
 

@@ -12,9 +12,9 @@ from attrs import define, field
 
 from support.store_values import message
 from support.talking import Talking, talking
-from ullage.contexts import archive as archive_module
-from ullage.contexts.archive import Archive
 from ullage.contexts.conversation import Conversations
+from ullage.contexts.keeping import archive as archive_module
+from ullage.contexts.keeping.archive import Archive
 from ullage.contexts.session import Session
 from ullage.contexts.state import replacing
 from ullage.conversation.messages import Message, ToolCall

@@ -14,8 +14,8 @@ from attrs import Factory, define
 from support.filling import LIMIT, USABLE, Filling, filling
 from support.guarding import HIGH, guarded, ids, press
 from support.rooms import WORKSPACE, Answering
-from ullage.contexts.compression import Aim
 from ullage.contexts.drafts import Draft
+from ullage.contexts.making_room.compression import Aim
 from ullage.contexts.session import Session
 from ullage.providers.base import ChatRequest, Delta, Finished
 from ullage.settings import CompressionSettings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ullage.contexts.command_lines import (
+from ullage.contexts.commands.lines import (
     EXECUTABLE,
     LINES,
     Command,

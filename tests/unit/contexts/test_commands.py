@@ -9,10 +9,11 @@ import pytest
 
 from support import shown_values as shown
 from support.command_services import HERE, OPERATION, Services
-from ullage.contexts import envelopes, rendering
-from ullage.contexts.command_lines import LINES
-from ullage.contexts.commands import ANYWHERE, WITHIN
-from ullage.contexts.markdown import plain
+from ullage.contexts import envelopes
+from ullage.contexts.commands import rendering
+from ullage.contexts.commands.lines import LINES
+from ullage.contexts.commands.markdown import plain
+from ullage.contexts.commands.performing import ANYWHERE, WITHIN
 from ullage.contexts.values import CommandResult
 from ullage.errors import InvalidArgument, ModelUnavailable, UllageError, UnknownContext, UnknownSnapshot
 

@@ -11,8 +11,8 @@ from attrs import Factory, define
 
 from support.rooms import Answering, Rooms, rooms
 from support.summarising_stub import GOOD
-from ullage.contexts.compression import Aim
 from ullage.contexts.drafts import Draft
+from ullage.contexts.making_room.compression import Aim
 from ullage.contexts.session import Session
 from ullage.contexts.values import MessageView
 from ullage.conversation.messages import ToolCall

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from support import shown_values as shown
-from ullage.contexts import rendering
-from ullage.contexts.display import context_rows, snapshot_rows, status_rows
+from ullage.contexts.commands import rendering
+from ullage.contexts.commands.display import context_rows, snapshot_rows, status_rows
 from ullage.contexts.values import AutoCompress, CompressionRecord, ContextStatus, KvCacheState, ModelState
 from ullage.memory.readings import MemoryReading
 from ullage.settings import Mode, SettingValue

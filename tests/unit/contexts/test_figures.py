@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ullage.contexts import figures
+from ullage.contexts.commands import figures
 
 
 @given(st.none() | st.floats(0, 4))

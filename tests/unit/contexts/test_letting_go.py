@@ -11,11 +11,11 @@ import pytest
 from attrs import Factory, define
 
 from support.rooms import WORKSPACE, Answering, Rooms, rooms
-from ullage.contexts.compression import Aim
 from ullage.contexts.drafts import Draft
+from ullage.contexts.making_room.compression import Aim
+from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.session import Session
 from ullage.contexts.takeover import Yielding
-from ullage.contexts.window_guard import WindowGuard
 from ullage.conversation.usage import Usage
 from ullage.errors import UllageError
 from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished

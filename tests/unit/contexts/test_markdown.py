@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from ullage.contexts.figures import printable
-from ullage.contexts.markdown import bullets, escaped, fenced, paragraphs, plain, table
+from ullage.contexts.commands.figures import printable
+from ullage.contexts.commands.markdown import bullets, escaped, fenced, paragraphs, plain, table
 
 cells = st.text(max_size=20) | st.text("|\\`*_ <&![]()ab", max_size=12)
 

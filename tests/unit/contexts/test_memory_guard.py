@@ -28,7 +28,7 @@ from support.guarding import (
 )
 from support.sized import FakeServer, Place
 from ullage.contexts.drafts import Draft
-from ullage.contexts.memory_guard import CARRY_ON, COMPRESS_MORE, COOLDOWN_S, REDUCE, RESTORE
+from ullage.contexts.making_room.memory_guard import CARRY_ON, COMPRESS_MORE, COOLDOWN_S, REDUCE, RESTORE
 from ullage.contexts.session import Session
 from ullage.errors import NothingToUndo
 from ullage.settings import CompressionSettings, SnapshotSettings

@@ -10,7 +10,7 @@ from attrs import define
 
 from support.rooms import Answering, Rooms, rooms
 from ullage.contexts.drafts import Draft
-from ullage.contexts.unfinished import UnfinishedErasures
+from ullage.contexts.keeping.unfinished import UnfinishedErasures
 from ullage.store import erasure
 from ullage.store.erasure import Erasure
 from ullage.store.folder import open_folder

@@ -8,14 +8,14 @@ from attrs import define
 
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.answering import Prompt
-from ullage.contexts.background import BackgroundCompressions
-from ullage.contexts.compression import Aim, Compressions
 from ullage.contexts.counting import Groups
-from ullage.contexts.progress import Report, unreported
+from ullage.contexts.making_room.background import BackgroundCompressions
+from ullage.contexts.making_room.compression import Aim, Compressions
+from ullage.contexts.making_room.progress import Report, unreported
+from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.values import CompressionResult
-from ullage.contexts.window_guard import WindowGuard
 from ullage.conversation.messages import ToolDefinition
 from ullage.conversation.usage import Usage, reserved_tokens, usable_tokens
 from ullage.errors import ContextOverflow

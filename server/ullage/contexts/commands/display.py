@@ -1,6 +1,6 @@
 """What is shown of a context, of contexts and of models: rows of plain text, the same for every rendering.
 
-Markdown for editors is made of them in `ullage.contexts.rendering`, the terminal's box in `ullage.cli.status_box`.
+Markdown for editors is made of them in `rendering`, the terminal's box in `ullage.cli.status_box`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from ullage.contexts.figures import (
+from ullage.contexts.commands.figures import (
     UNKNOWN,
     ago_text,
     bar,

@@ -10,13 +10,13 @@ import attrs
 from attrs import define
 
 from ullage.contexts.finishing import begin, finish
+from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions, unknown_context
 from ullage.contexts.stamp import Stamp
 from ullage.contexts.state import RESTING, ContextState, Planned, replacing
 from ullage.contexts.values import Imported, MessageView, SearchHit
 from ullage.contexts.views import views
-from ullage.contexts.window_guard import WindowGuard
 from ullage.conversation.growing import Growing
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from attrs import Factory, define
 
-from ullage.contexts import rendering
-from ullage.contexts.choosing import chosen
-from ullage.contexts.command_lines import (
+from ullage.contexts.commands import rendering
+from ullage.contexts.commands.choosing import chosen
+from ullage.contexts.commands.lines import (
     OFF,
     PREFIX,
     Command,
@@ -57,7 +57,7 @@ LOOKED_THROUGH = 1000
 
 
 class Snapshots(Protocol):
-    """Keeping windows, see `ullage.contexts.snapshots`."""
+    """Keeping windows, see `ullage.contexts.keeping.snapshots`."""
 
     async def create(self, context_id: str, summary: str | None) -> SnapshotInfo: ...
 
@@ -67,7 +67,7 @@ class Snapshots(Protocol):
 
 
 class Compressions(Protocol):
-    """Making room, see `ullage.contexts.compression`."""
+    """Making room, see `ullage.contexts.making_room.compression`."""
 
     async def compress(self, context_id: str, strategy: Strategy | None) -> CompressionResult: ...
 
@@ -75,7 +75,7 @@ class Compressions(Protocol):
 
 
 class Archive(Protocol):
-    """What was said, taken elsewhere, found and erased, see `ullage.contexts.archive`."""
+    """What was said, taken elsewhere, found and erased, see `ullage.contexts.keeping.archive`."""
 
     async def export(self, context_id: str, format: Literal["json", "markdown"]) -> str: ...  # noqa: A002  # the protocol's word
 
@@ -104,7 +104,7 @@ class Commands:
         return await self._perform(parse(line), context_id)
 
     async def execute(self, name: str, arguments: Sequence[object] | None) -> CommandResult:
-        """The same for `workspace/executeCommand`, see `ullage.contexts.command_lines.command_of`."""
+        """The same for `workspace/executeCommand`, see `ullage.contexts.commands.lines.command_of`."""
         try:
             return await self._perform(*command_of(name, arguments))
         except InvalidArgument as error:

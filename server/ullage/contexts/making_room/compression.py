@@ -7,11 +7,11 @@ from typing import Literal, TypeAlias
 import attrs
 from attrs import define, frozen
 
-from ullage.contexts.progress import Report, unreported
+from ullage.contexts.making_room.progress import Report, unreported
+from ullage.contexts.making_room.summarising import Summariser
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned, replacing
-from ullage.contexts.summarising import Summariser
 from ullage.contexts.values import CompressionEstimate, CompressionResult
 from ullage.contexts.views import views
 from ullage.conversation.compressing import Demand, Plan, Weighed, plan

@@ -12,7 +12,7 @@ from attrs import Factory, define, frozen
 
 from ullage.contexts.directory import Directory
 from ullage.contexts.finishing import begin, finish
-from ullage.contexts.restoring import renamed, restoring
+from ullage.contexts.keeping.restoring import renamed, restoring
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions, unknown_context
 from ullage.contexts.state import ContextState, Planned

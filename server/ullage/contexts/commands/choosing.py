@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ullage.contexts.command_lines import refused
-from ullage.contexts.figures import SHORT_ID
+from ullage.contexts.commands.figures import SHORT_ID
+from ullage.contexts.commands.lines import refused
 from ullage.conversation.ids import is_ulid
 
 

@@ -6,12 +6,12 @@ import logging
 
 from attrs import define
 
-from ullage.contexts.background import BackgroundCompressions
-from ullage.contexts.compression import Aim, Compressions
-from ullage.contexts.progress import Report, unreported
+from ullage.contexts.keeping.snapshots import Snapshots
+from ullage.contexts.making_room.background import BackgroundCompressions
+from ullage.contexts.making_room.compression import Aim, Compressions
+from ullage.contexts.making_room.progress import Report, unreported
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
-from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.values import CompressionResult, SnapshotTrigger
 from ullage.conversation.usage import CRITICAL_PRESSURE, Usage, usable_tokens
 from ullage.errors import UllageError

@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-from ullage.contexts.command_lines import LINES, PREFIX
-from ullage.contexts.display import (
+from ullage.contexts.commands.display import (
     CONTEXT_HEADINGS,
     MODEL_HEADINGS,
     SNAPSHOT_HEADINGS,
@@ -22,7 +21,7 @@ from ullage.contexts.display import (
     stats_rows,
     status_rows,
 )
-from ullage.contexts.figures import (
+from ullage.contexts.commands.figures import (
     UNKNOWN,
     counted,
     duration_text,
@@ -34,7 +33,8 @@ from ullage.contexts.figures import (
     short_id,
     size_text,
 )
-from ullage.contexts.markdown import bullets, escaped, fenced, paragraphs, table
+from ullage.contexts.commands.lines import LINES, PREFIX
+from ullage.contexts.commands.markdown import bullets, escaped, fenced, paragraphs, table
 from ullage.contexts.values import (
     CompressionEstimate,
     CompressionResult,

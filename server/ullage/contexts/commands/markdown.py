@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from ullage.contexts.figures import flat
+from ullage.contexts.commands.figures import flat
 
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&!#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _INLINE = re.compile(r"`([^`]*)`|\\([!-/:-@\[-`{-~])|\*\*")

@@ -7,8 +7,8 @@ import logging
 
 from attrs import Factory, define
 
-from ullage.contexts.compression import Aim, Compressions
-from ullage.contexts.progress import LongWork, untold
+from ullage.contexts.making_room.compression import Aim, Compressions
+from ullage.contexts.making_room.progress import LongWork, untold
 from ullage.contexts.session import Session
 from ullage.contexts.values import CompressionResult
 from ullage.errors import UllageError

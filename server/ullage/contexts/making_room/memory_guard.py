@@ -11,12 +11,12 @@ from typing import Literal, Protocol, TypeAlias
 import attrs
 from attrs import Factory, define, frozen
 
-from ullage.contexts.background import BackgroundCompressions
-from ullage.contexts.compression import Aim, Compressions
+from ullage.contexts.keeping.snapshots import Snapshots
+from ullage.contexts.making_room.background import BackgroundCompressions
+from ullage.contexts.making_room.compression import Aim, Compressions
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
-from ullage.contexts.snapshots import Snapshots
 from ullage.contexts.views import grouped
 from ullage.conversation.usage import Usage
 from ullage.errors import UllageError

@@ -11,7 +11,7 @@ import attrs
 from attrs import define
 
 from ullage.contexts.active_model import ActiveModel
-from ullage.contexts.precedence import Precedence
+from ullage.contexts.making_room.precedence import Precedence
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState

@@ -7,8 +7,8 @@ import logging
 from attrs import define
 
 from ullage.contexts.finishing import finish
+from ullage.contexts.keeping.snapshots import Snapshots
 from ullage.contexts.sessions import Sessions
-from ullage.contexts.snapshots import Snapshots
 from ullage.errors import UllageError, UnknownContext
 from ullage.store.erasure import Erasure
 
