@@ -11,8 +11,8 @@ import pytest
 from support.rooms import Answering, Rooms, rooms
 from support.summarising_stub import GOOD
 from ullage.contexts.drafts import Draft
+from ullage.contexts.making_room.summarising import ANSWER_SHARE
 from ullage.contexts.session import Session
-from ullage.contexts.summarising import ANSWER_SHARE
 from ullage.settings import CompressionSettings
 
 LIMIT = 2048
