@@ -38,7 +38,8 @@ async def test_forty_turns_are_counted_as_the_engine_counts_them(tmp_path: Path)
             options = {"maxTokens": 12, "temperature": 0.8, "seed": turn}
             params = {"contextId": context_id, "options": options}
             result = await client.request("context/chat", params, timeout=90)
-            made_room = [n for n in client.notifications if n["method"] == "context/event"]
+            events = [n["params"] for n in client.notifications if n["method"] == "context/event"]
+            made_room = [event for event in events if event["kind"] in ("compressed", "trimmed")]
             client.notifications.clear()
             assert counted["source"] == "vocabulary"
             assert counted["limit"] == 2048
@@ -62,8 +63,7 @@ async def test_what_left_the_window_is_counted_exactly_too(tmp_path: Path) -> No
             result = await client.request("context/chat", params, timeout=90)
             events = [n["params"] for n in client.notifications if n["method"] == "context/event"]
             client.notifications.clear()
-            for event in events:
-                assert event["kind"] == "trimmed"
+            for event in [event for event in events if event["kind"] == "trimmed"]:
                 assert event["detail"]["compressedTokens"] == result["timing"]["promptTokens"]
                 trimmed += 1
             assert result["timing"]["promptTokens"] <= 512 - 8
