@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ from support.ullage_server import COMMAND, NOBODY, using, workspace
 pytestmark = pytest.mark.bench
 
 MOST = 2.0
-ROUNDS = 40
 SIZES = {"32k tokens": (130, 1000), "20,000 messages": (20_000, 200)}
 """How many messages, of how many characters."""
 
-QUIET_ROUNDS = 30
-"""A machine with other work on it has quiet moments: those are compared."""
-
-FEWEST = 200
+FEWEST = 100
 """Requests that a round has to have for a percentile."""
+
+FEWEST_ROUNDS = 20
+PATIENCE_S = 60
+"""How long a bound that is not met yet is measured again."""
 
 
 @contextmanager
@@ -86,20 +86,6 @@ def small_request_s(client: BlockingClient, done: set[str]) -> float:
         done.add(answer["id"])
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_a_snapshot_costs_a_round_trip_and_little_more_than_writing_its_data(tmp_path: Path, size: str) -> None:
-    with serving(tmp_path, size) as (client, context_id, messages):
-        snapshot_s(client, context_id)  # what is imported at the first one
-        rounds = [
-            (small_request_s(client, set()), floor_s(tmp_path, messages), snapshot_s(client, context_id))
-            for _ in range(ROUNDS)
-        ]
-    trip, floor, ours = (min(column) for column in zip(*rounds, strict=True))
-    ratio = ours / (trip + floor)
-    told(f"snapshot of {size}", ratio, MOST, trip_ms=trip * 1000, floor_ms=floor * 1000, snapshot_ms=ours * 1000)
-    assert ratio <= MOST
-
-
 def during_snapshot_s(client: BlockingClient, context_id: str) -> list[float]:
     """Small requests one after the other for as long as a snapshot is being made."""
     params = {"contextId": context_id}
@@ -111,21 +97,57 @@ def during_snapshot_s(client: BlockingClient, context_id: str) -> list[float]:
     return times
 
 
-def p99(times: list[float]) -> float:
-    return statistics.quantiles(times, n=100)[98]
+def p99(times: list[float], interval: float) -> float:
+    """Of requests that come at even intervals, as others' do: also while one is waited for, which the client that was
+    measured did not send."""
+    waits: list[float] = []
+    for time_s in times:
+        waits += [time_s - late * interval for late in range(max(round(time_s / interval), 1))]
+    return statistics.quantiles(waits, n=100)[98]
 
 
-@pytest.mark.parametrize(("size", "snapshots"), [("32k tokens", 20), ("20,000 messages", 1)])
-def test_others_hardly_wait_for_a_snapshot(tmp_path: Path, size: str, snapshots: int) -> None:
+def best(measure: Callable[[], tuple[float, ...]], ratio: Callable[..., float]) -> tuple[float, ...]:
+    """The best of each figure. On a machine that has other work to do, quiet moments are waited for."""
+    figures, rounds, end = measure(), 1, time.monotonic() + PATIENCE_S
+    while rounds < FEWEST_ROUNDS or (ratio(*figures) > MOST and time.monotonic() < end):
+        figures = tuple(map(min, figures, measure()))
+        rounds += 1
+    return figures
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_snapshot_costs_a_round_trip_and_little_more_than_writing_its_data(tmp_path: Path, size: str) -> None:
+    def ratio(trip: float, floor: float, ours: float) -> float:
+        return ours / (trip + floor)
+
+    with serving(tmp_path, size) as (client, context_id, messages):
+        snapshot_s(client, context_id)  # what is imported at the first one
+
+        def measure() -> tuple[float, ...]:
+            return small_request_s(client, set()), floor_s(tmp_path, messages), snapshot_s(client, context_id)
+
+        trip, floor, ours = best(measure, ratio)
+    figures = {"trip_ms": trip * 1000, "floor_ms": floor * 1000, "snapshot_ms": ours * 1000}
+    told(f"snapshot of {size}", ratio(trip, floor, ours), MOST, **figures)
+    assert ratio(trip, floor, ours) <= MOST
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_others_hardly_wait_for_a_snapshot(tmp_path: Path, size: str) -> None:
+    def ratio(idle: float, busy: float) -> float:
+        return busy / idle
+
     with serving(tmp_path, size) as (client, context_id, _):
         during_snapshot_s(client, context_id)
-        rounds = []
-        for _ in range(QUIET_ROUNDS):
-            busy = [time for _ in range(snapshots) for time in during_snapshot_s(client, context_id)]
+
+        def measure() -> tuple[float, ...]:
+            busy: list[float] = []
+            while len(busy) < FEWEST:
+                busy += during_snapshot_s(client, context_id)
             idle = [small_request_s(client, set()) for _ in range(FEWEST)]
-            if len(busy) >= FEWEST:
-                rounds.append((p99(idle), p99(busy)))
-    idle_s, busy_s = (min(column) for column in zip(*rounds, strict=True))
-    figures = {"idle_ms": idle_s * 1000, "busy_ms": busy_s * 1000, "rounds": len(rounds)}
-    told(f"others during a snapshot of {size}", busy_s / idle_s, MOST, **figures)
-    assert busy_s / idle_s <= MOST
+            interval = statistics.median(idle)
+            return p99(idle, interval), p99(busy, interval)
+
+        idle, busy = best(measure, ratio)
+    told(f"others during a snapshot of {size}", ratio(idle, busy), MOST, idle_ms=idle * 1000, busy_ms=busy * 1000)
+    assert ratio(idle, busy) <= MOST

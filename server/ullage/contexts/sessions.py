@@ -82,9 +82,12 @@ class Sessions:
     ) -> Operation:
         return Operation(self.stamp.id(), context_id, kind, self.stamp.now(), origin, detail)
 
-    async def change(self, session: Session, plan: Plan, *, then_cancel: bool = False) -> Planned | None:
+    async def change(
+        self, session: Session, plan: Plan, *, then_cancel: bool = False, in_place: bool = True
+    ) -> Planned | None:
         """Commit what ``plan`` makes of the present state, which stays the present one while it does. Once begun it is
-        finished, also when the caller is cancelled (``then_cancel``: the cancel takes effect afterwards).
+        finished, also when the caller is cancelled (``then_cancel``: the cancel takes effect afterwards). ``in_place``:
+        a commit that is quick need not go to the store's thread, though the event loop waits for it.
 
         Raises ContextBusy where another process writes this context.
         """
@@ -94,7 +97,7 @@ class Sessions:
             if planned is None:
                 return None
             begin()
-            revision = self.store.commit_in_place(planned.commit)
+            revision = self.store.commit_in_place(planned.commit) if in_place else None
             if revision is None:
                 await finish(self._commit_on_thread(session, planned), then_cancel=then_cancel)
             else:

@@ -43,6 +43,10 @@ class StoreThread:
     async def run(self, work: Callable[[Store], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._with_store, work)
 
+    def run_blocking(self, work: Callable[[Store], T]) -> T:
+        """The same for a caller that is on a thread of its own already. Never call it on the event loop."""
+        return self._with_store(work)
+
     def commit_in_place(self, commit: Commit) -> int | None:
         """Commit without the thread where that takes next to nothing: it is a small one, commits were quick lately, and
         neither this process nor another is writing. The new revision, or None where it is to be done on the thread."""

@@ -184,25 +184,26 @@ def as_sent(message: Message, dialect: Dialect) -> SentMessage:
 
 def _merge(groups: Iterable[SentGroup]) -> list[SentGroup]:
     """Neighbours of equal role as one, tool results apart; an assistant's words and the calls after them are one."""
-    merged: list[SentGroup] = []
+    runs: list[list[SentGroup]] = []
     for group in groups:
-        if merged and _may_merge(merged[-1].message, group.message):
-            merged[-1] = _joined(merged[-1], group)
+        if runs and _may_merge(runs[-1][-1].message, group.message):
+            runs[-1].append(group)
         else:
-            merged.append(group)
-    return merged
+            runs.append([group])
+    return [_joined(run) if len(run) > 1 else run[0] for run in runs]
 
 
 def _may_merge(first: SentMessage, second: SentMessage) -> bool:
     return first.role == second.role and first.role != "tool" and not first.tool_calls
 
 
-def _joined(first: SentGroup, second: SentGroup) -> SentGroup:
-    contents = [m.content for m in (first.message, second.message) if m.content]
+def _joined(run: Sequence[SentGroup]) -> SentGroup:
+    """All at once: a person may have said ten thousand things in a row."""
+    last = run[-1].message
     message = attrs.evolve(
-        first.message,
-        content=_JOINT.join(contents),
-        tool_calls=second.message.tool_calls,
-        reasoning=second.message.reasoning,
+        run[0].message,
+        content=_JOINT.join(group.message.content for group in run if group.message.content),
+        tool_calls=last.tool_calls,
+        reasoning=last.reasoning,
     )
-    return SentGroup(first.ids + second.ids, message)
+    return SentGroup(tuple(id_ for group in run for id_ in group.ids), message)

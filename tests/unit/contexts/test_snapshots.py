@@ -125,7 +125,7 @@ class TestMaking:
     async def test_a_log_that_refuses_leaves_no_file(
         self, here: Place, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def refuse(*_: Any) -> None:
+        async def refuse(*_: Any, **_options: Any) -> None:
             raise StoreFull("The disk is full.")
 
         monkeypatch.setattr(type(here.sessions), "change", refuse)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
+import attrs
 from attrs import Factory, define, frozen
 
 from ullage.contexts.directory import Directory
@@ -212,10 +213,10 @@ class Snapshots:
             return Planned(Commit(self.sessions.operation(session.id, "snapshot", detail, origin)))
 
         try:
-            write = asyncio.to_thread(self.files.write, header, _content(state))
+            write = asyncio.to_thread(self._write, header, state)
             stored = await finish(write, then_cancel=True)
             self._changed(session.id)
-            kept = await self.sessions.change(session, plan) is not None
+            kept = await self.sessions.change(session, plan, in_place=False) is not None
         finally:
             if not kept:
                 await finish(asyncio.to_thread(self._discard, header))
@@ -236,11 +237,16 @@ class Snapshots:
             trigger=trigger,
             model=state.record.model or (active.name if active else None),
             context_size=(active.limit if active else None) or 0,
-            compression_ratio=await self._compression_ratio(session.id),
+            compression_ratio=1.0,  # looked up where the file is written
         )
 
-    async def _compression_ratio(self, context_id: str) -> float:
-        last = await self.sessions.store.run(lambda store: store.latest_undoable(context_id, ("compress",)))
+    def _write(self, header: SnapshotHeader, state: ContextState) -> StoredSnapshot:
+        """On a thread: it takes as long as the disk does."""
+        header = attrs.evolve(header, compression_ratio=self._compression_ratio(header.context_id))
+        return self.files.write(header, _content(state))
+
+    def _compression_ratio(self, context_id: str) -> float:
+        last = self.sessions.store.run_blocking(lambda store: store.latest_undoable(context_id, ("compress",)))
         ratio = last.operation.detail.get("ratio") if last else None
         return float(ratio) if isinstance(ratio, (int, float)) else 1.0
 
