@@ -16,9 +16,11 @@ import pytest
 from attrs import define, evolve, frozen
 
 from support.engine import needs_engine
+from support.sized import FakePerson
 from support.ullage_server import workspace
 from ullage.app.configuration import Configuration
-from ullage.app.parts import Parts, assemble
+from ullage.app.parts import ClientSide, Parts, assemble
+from ullage.contexts.making_room.progress import untold
 from ullage.errors import UllageError
 from ullage.memory.readings import DeviceReading, MemoryReading
 from ullage.providers.base import Footprint
@@ -127,7 +129,8 @@ async def parts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     context = {"targetSize": 0, "minSize": CELLS, "vramBuffer": 0, "kvQuantization": request.param}
     providers = {"default": "embedded", "embedded": {"threads": 1}}
     configuration.start({"providers": providers, "context": context})
-    made = assemble(configuration, open_folder(str(tmp_path / "store")), "a test", lambda *_: None)
+    client = ClientSide("a test", lambda *_: None, FakePerson(), untold)
+    made = assemble(configuration, open_folder(str(tmp_path / "store")), client)
     yield made, request.param
     await made.close()
 
