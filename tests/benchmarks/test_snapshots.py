@@ -25,6 +25,7 @@ MOST = 2.0
 SIZES = {"32k tokens": (130, 1000), "20,000 messages": (20_000, 200)}
 """How many messages, of how many characters."""
 
+LARGEST_SHARE = 1 / 2
 FEWEST = 100
 """Requests that a round has to have for a percentile."""
 
@@ -97,13 +98,8 @@ def during_snapshot_s(client: BlockingClient, context_id: str) -> list[float]:
     return times
 
 
-def p99(times: list[float], interval: float) -> float:
-    """Of requests that come at even intervals, as others' do: also while one is waited for, which the client that was
-    measured did not send."""
-    waits: list[float] = []
-    for time_s in times:
-        waits += [time_s - late * interval for late in range(max(round(time_s / interval), 1))]
-    return statistics.quantiles(waits, n=100)[98]
+def p99(times: list[float]) -> float:
+    return statistics.quantiles(times, n=100)[98]
 
 
 def best(measure: Callable[[], tuple[float, ...]], ratio: Callable[..., float]) -> tuple[float, ...]:
@@ -134,20 +130,25 @@ def test_a_snapshot_costs_a_round_trip_and_little_more_than_writing_its_data(tmp
 
 @pytest.mark.parametrize("size", SIZES)
 def test_others_hardly_wait_for_a_snapshot(tmp_path: Path, size: str) -> None:
-    def ratio(idle: float, busy: float) -> float:
-        return busy / idle
+    """None waits for half of it either: one long wait among many short ones is no percentile."""
 
     with serving(tmp_path, size) as (client, context_id, _):
-        during_snapshot_s(client, context_id)
+        for _ in range(2):  # what is loaded at the first one, and counted anew with it
+            during_snapshot_s(client, context_id)
+        whole = min(snapshot_s(client, context_id) for _ in range(FEWEST_ROUNDS))
 
         def measure() -> tuple[float, ...]:
             busy: list[float] = []
             while len(busy) < FEWEST:
                 busy += during_snapshot_s(client, context_id)
-            idle = [small_request_s(client, set()) for _ in range(FEWEST)]
-            interval = statistics.median(idle)
-            return p99(idle, interval), p99(busy, interval)
+            return p99([small_request_s(client, set()) for _ in range(FEWEST)]), p99(busy), max(busy)
 
-        idle, busy = best(measure, ratio)
-    told(f"others during a snapshot of {size}", ratio(idle, busy), MOST, idle_ms=idle * 1000, busy_ms=busy * 1000)
-    assert ratio(idle, busy) <= MOST
+        def ratio(idle: float, busy: float, longest: float) -> float:
+            return max(busy / idle, MOST * longest / (whole * LARGEST_SHARE))
+
+        idle, busy, longest = best(measure, ratio)
+    figures = {"idle_ms": idle, "busy_ms": busy, "longest_ms": longest, "snapshot_ms": whole}
+    figures = {name: seconds * 1000 for name, seconds in figures.items()}
+    told(f"others during a snapshot of {size}", busy / idle, MOST, **figures)
+    assert busy / idle <= MOST
+    assert longest <= whole * LARGEST_SHARE
