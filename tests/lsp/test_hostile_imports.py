@@ -197,7 +197,7 @@ async def test_a_file_of_millions_of_nothing_is_refused_before_it_is_made(tmp_pa
             await client.answer(importing)
         assert caught.value.code == -32602
         assert most - before < 600 * 2**20
-        assert answered > 10
+        assert answered > 3  # a blocked loop answers one; how many more depends on how soon the import is refused
 
 
 @pytest.mark.slow
