@@ -31,6 +31,8 @@ check: $(STAMP)  ## what must hold before a commit: format, lint, types, layers,
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m ullage.lsp.document --check PROTOCOL.md
 	$(BIN)/python -m ullage.settings_schema --check server/ullage/settings.schema.json
+	$(BIN)/python -m ullage.lsp.client_types --check client-vscode/src/protocol.ts
+	$(BIN)/python -m ullage.settings_manifest --check client-vscode/package.json
 	$(BIN)/pytest -q tests/unit tests/properties
 
 format: $(STAMP)  ## format the code and write the generated files anew
@@ -38,6 +40,8 @@ format: $(STAMP)  ## format the code and write the generated files anew
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m ullage.lsp.document PROTOCOL.md
 	$(BIN)/python -m ullage.settings_schema server/ullage/settings.schema.json
+	$(BIN)/python -m ullage.lsp.client_types client-vscode/src/protocol.ts
+	$(BIN)/python -m ullage.settings_manifest client-vscode/package.json
 
 bench: $(STAMP)  ## the measurements, as ratios against a floor measured in the same run
 	$(BIN)/pytest -q -s -m bench tests/benchmarks

@@ -7,17 +7,16 @@ between two settings stand in their descriptions only.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
+from ullage.generated import write_or_check
 from ullage.settings.fields import attributes, default_of, hints, is_branch
 from ullage.settings.scopes import scope
 from ullage.settings.tree import Settings
@@ -31,18 +30,11 @@ _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ullage.settings_schema", description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where the file is stale")
-    options = parser.parse_args(arguments)
-    text = json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
-    if not options.check:
-        options.file.write_text(text, encoding="utf-8")
-        return 0
-    if options.file.exists() and options.file.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{options.file} does not say what the settings say; run `make format` to write it anew.\n")
-    return 1
+    return write_or_check(arguments, "ullage.settings_schema", lambda _: as_text(schema()))
+
+
+def as_text(value: Schema) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def schema() -> Schema:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from ullage import errors
+from ullage.generated import write_or_check
 from ullage.lsp.framing import LARGEST_BODY, LARGEST_DRAINED, LARGEST_HEADER
 from ullage.lsp.results import NOTIFICATIONS, PARTIAL_RESULT, RESULTS, NotificationType
 from ullage.lsp.types import REQUESTS, RequestType
@@ -89,18 +88,7 @@ body's length was wrong: that frame is refused, and the next begins there.
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ullage.lsp.document", description=__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where the file is stale")
-    options = parser.parse_args(arguments)
-    text = document()
-    if not options.check:
-        options.file.write_text(text, encoding="utf-8")
-        return 0
-    if options.file.exists() and options.file.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{options.file} does not say what the types say; run `make format` to write it anew.\n")
-    return 1
+    return write_or_check(arguments, "ullage.lsp.document", lambda _: document())
 
 
 def document() -> str:
