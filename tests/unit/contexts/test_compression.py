@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from attrs import Factory, define
 from support.rooms import Answering, Rooms, rooms
 from support.summarising_stub import GOOD
 from ullage.contexts.drafts import Draft
+from ullage.contexts.making_room import compression
 from ullage.contexts.making_room.compression import Aim
 from ullage.contexts.session import Session
 from ullage.contexts.values import MessageView
+from ullage.conversation.compressing import Demand, Plan, Weighed, plan
 from ullage.conversation.messages import ToolCall
 from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished
 from ullage.settings import CompressionSettings
@@ -170,3 +173,16 @@ async def test_a_summary_goes_with_a_message_that_it_saw_and_does_not_stand_for(
     await place.archive.forget(session.id, secret.id)
     history, _ = await place.conversations.messages(session.id, "history", None, 1000)
     assert not [message for message in history if "swordfish" in message.content]
+
+
+async def test_others_are_answered_while_a_plan_is_made(place: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await filled(place, 6)
+    loop, answered = asyncio.get_running_loop(), threading.Event()
+
+    def planned(weighed: Weighed, demand: Demand) -> Plan | None:
+        loop.call_soon_threadsafe(answered.set)
+        assert answered.wait(timeout=10), "the event loop was held up"
+        return plan(weighed, demand)
+
+    monkeypatch.setattr(compression, "plan", planned)
+    assert (await place.compressions.compress(session.id, "truncate")).removed
