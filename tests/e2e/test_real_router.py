@@ -12,7 +12,8 @@ from attrs import frozen
 
 from support import real_ollama
 from support.engine import smollm2
-from support.real_ollama import NotHere, free_port
+from support.llama_server import NotHere
+from support.ports import free_port
 from support.served import collect
 from ullage.conversation.messages import SentMessage
 from ullage.errors import ContextBusy, NotSupported, ProviderError

