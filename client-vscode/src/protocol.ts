@@ -159,6 +159,11 @@ export interface ListSnapshotsParams {
   contextId?: string;
 }
 
+export interface SnapshotMessagesParams {
+  snapshotId: string;
+  limit?: integer;  // 1 to 1,000; 100 when left out
+}
+
 // Without a context: the one that the snapshot was made of.
 export interface RestoreParams {
   snapshotId: string;
@@ -285,7 +290,8 @@ export interface SwitchResult {
   durationMs: number;
 }
 
-// Everything a status bar shows of a context; `text` is one short line for it.
+// Everything a status bar shows of a context; `compressing` while room is being made in its window, `text` is one
+// short line for it.
 export interface ContextStatus {
   context: Context;
   model: ModelState;
@@ -295,6 +301,7 @@ export interface ContextStatus {
   snapshots: integer;
   autoSize: boolean;
   autoCompress: AutoCompress;
+  compressing: boolean;
   warning: WarningLevel;
   text: string;
 }
@@ -689,6 +696,7 @@ export interface Requests {
   "context/search": { params: SearchParams; result: SearchResult };
   "context/snapshot/create": { params: CreateSnapshotParams; result: SnapshotInfo };
   "context/snapshot/list": { params: ListSnapshotsParams; result: SnapshotPage };
+  "context/snapshot/messages": { params: SnapshotMessagesParams; result: MessagePage };
   "context/snapshot/restore": { params: RestoreParams; result: Restored };
   "context/snapshot/delete": { params: SnapshotParams; result: null };
   "context/snapshot/verify": { params: SnapshotParams; result: SnapshotVerdict };

@@ -1,0 +1,45 @@
+// The size of window that a person chose beside the model in VS Code's chat.
+import type { Connection } from "../connection.ts";
+import type { Contexts } from "../contexts.ts";
+import { Failure } from "../failures.ts";
+import { note } from "./messages.ts";
+import { type Information, short } from "./modelInformation.ts";
+
+export class WindowChoices {
+  readonly #connection: Connection;
+  readonly #contexts: Contexts;
+  /** What was asked for last, by model: memory may have its own say afterwards, and the person's word is not repeated
+   * at every question. */
+  readonly #applied = new Map<string, number>();
+
+  constructor(connection: Connection, contexts: Contexts) {
+    this.#connection = connection;
+    this.#contexts = contexts;
+  }
+
+  /** Gives the model the chosen size where that is news; a remark for the person where it could not be given. */
+  async apply(model: Information, chosen: unknown): Promise<string | undefined> {
+    if (typeof chosen !== "number" || chosen === this.#applied.get(model.id)) return undefined;
+    this.#applied.set(model.id, chosen);
+    if (chosen === model.maxContextWindowTokens) return undefined;
+    try {
+      return await this.#resize(model, chosen);
+    } catch (error) {
+      return note(`the window keeps its size. ${Failure.of(error).message}`);
+    }
+  }
+
+  async #resize(model: Information, tokens: number): Promise<string | undefined> {
+    const { id: contextId } = await this.#contexts.ensure();
+    if (this.#contexts.statusOf(contextId)?.model.name !== model.id) {
+      return note(
+        `the window keeps its size: only that of this context's own model can be changed. Choose ${model.id} for it first.`,
+      );
+    }
+    const report = await this.#connection.request("context/resize", { contextId, tokens });
+    if (report.tokens >= tokens) return undefined;
+    return note(
+      `the window has ${short(report.tokens)} now in place of ${short(tokens)}: ${report.explanation}.`,
+    );
+  }
+}

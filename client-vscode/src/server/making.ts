@@ -1,0 +1,218 @@
+// The server's private environment on disk: made beside whatever there is, and counting only once it is whole.
+//
+// In the extension's storage stand folders, each a Python environment, and for each version of the server a file
+// `<key>.json` that names the folder to use. That file is written last. Nothing is ever changed in place: the window
+// of an older version may be running what stands beside it.
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ProblemError } from "../failures.ts";
+import { broken, installationProblem } from "./problems.ts";
+import type { Command } from "./process.ts";
+import type { Maker } from "./python.ts";
+import { RunFailure, type Running, run } from "./running.ts";
+
+/** What comes with the extension; `key` names version and content. */
+export interface Kit {
+  wheel: string;
+  constraints: string;
+  key: string;
+}
+
+/** An environment that is whole. `site` is the folder of its packages. */
+export interface Made {
+  folder: string;
+  python: string;
+  site: string;
+}
+
+const WHAT = "Ullage's server";
+const OLD_AFTER_MS = 7 * 24 * 3600 * 1000;
+const IMPORTS =
+  "import sysconfig, ullage.app.application, ullage.app.parts; print(sysconfig.get_path('purelib'))";
+
+/** Python takes nothing from the folder or the environment variables that it happens to be started in. */
+export function python(made: { python: string }, ...args: string[]): Command {
+  return { file: made.python, args: ["-I", "-X", "utf8", ...args] };
+}
+
+export async function readMade(root: string, key: string): Promise<Made | undefined> {
+  try {
+    return JSON.parse(await readFile(join(root, `${key}.json`), "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeMade(root: string, key: string, made: Made): Promise<void> {
+  const file = join(root, `${key}.json`);
+  const fresh = `${file}.${randomBytes(4).toString("hex")}`;
+  await writeFile(fresh, JSON.stringify(made));
+  await rename(fresh, file);
+}
+
+export async function discard(root: string, key: string): Promise<void> {
+  const made = await readMade(root, key);
+  await rm(join(root, `${key}.json`), { force: true });
+  if (made) await remove(made.folder);
+}
+
+/** Make the environment, or wait for the window that is making it. Aborted or failed, nothing of it is left. */
+export async function makeEnvironment(
+  root: string,
+  kit: Kit,
+  maker: () => Promise<Maker>,
+  running: Running,
+): Promise<Made> {
+  try {
+    await mkdir(root, { recursive: true });
+    return await withLock(join(root, `${kit.key}.lock`), running.signal, async () => {
+      return (await readMade(root, kit.key)) ?? (await makeNow(root, kit, await maker(), running));
+    });
+  } catch (error) {
+    running.signal?.throwIfAborted();
+    if (error instanceof ProblemError) throw error;
+    throw new ProblemError(
+      installationProblem(WHAT, error instanceof RunFailure ? error.said : String(error)),
+    );
+  }
+}
+
+async function makeNow(root: string, kit: Kit, maker: Maker, running: Running): Promise<Made> {
+  await removeLeftovers(root, kit.key);
+  const folder = join(root, `${kit.key}-${process.pid}-${randomBytes(3).toString("hex")}`);
+  try {
+    const made = await fill(folder, kit, maker, running);
+    await writeMade(root, kit.key, made);
+    return made;
+  } catch (error) {
+    await remove(folder);
+    throw error;
+  }
+}
+
+async function fill(folder: string, kit: Kit, { interpreter, uv }: Maker, running: Running): Promise<Made> {
+  const made = { folder, python: pythonIn(folder), site: "" };
+  const requirement = ["--constraint", kit.constraints, kit.wheel];
+  if (uv) {
+    const wanted = interpreter?.path ?? ">=3.11";
+    await run({ file: uv, args: ["venv", "--seed", "--no-project", "--python", wanted, folder] }, running);
+    const install = ["pip", "install", "--compile-bytecode", "--python", made.python, ...requirement];
+    await run({ file: uv, args: install }, running);
+  } else {
+    await run({ file: interpreter?.path ?? "", args: ["-I", "-m", "venv", folder] }, running);
+    await run(python(made, "-m", "pip", "install", ...PIP, ...requirement), running);
+  }
+  try {
+    const said = await run(python(made, "-c", IMPORTS), running);
+    return { ...made, site: said.split("\n").at(-1) ?? "" };
+  } catch (error) {
+    throw error instanceof RunFailure ? new ProblemError(broken()) : error;
+  }
+}
+
+const PIP = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "2"];
+
+function pythonIn(folder: string): string {
+  return process.platform === "win32" ? join(folder, "Scripts", "python.exe") : join(folder, "bin", "python");
+}
+
+/** The first file of a package that is not as long as it was installed, or that is gone. */
+export async function findDamage(site: string, prefix = ""): Promise<string | undefined> {
+  const entries = await readdir(site).catch(() => undefined);
+  if (!entries) return site;
+  const packages = entries.filter((entry) => entry.endsWith(".dist-info") && entry.startsWith(prefix));
+  if (packages.length === 0) return join(site, `${prefix}*.dist-info`);
+  const damages = await Promise.all(packages.map((name) => damageOf(site, name)));
+  return damages.find((damage) => damage !== undefined);
+}
+
+async function damageOf(site: string, name: string): Promise<string | undefined> {
+  const record = join(site, name, "RECORD");
+  const lines = await readFile(record, "utf8").then(
+    (text) => text.split(/\r?\n/),
+    () => [`${join(name, "RECORD")},,1`],
+  );
+  const checks = lines.map(async (line) => {
+    const [, path, size] = /^"?(.+?)"?,[^,]*,(\d+)$/.exec(line) ?? [];
+    if (path === undefined) return undefined;
+    const file = join(site, path);
+    const length = await stat(file).then(
+      ({ size: bytes }) => bytes,
+      () => -1,
+    );
+    return length === Number(size) ? undefined : file;
+  });
+  return (await Promise.all(checks)).find((damage) => damage !== undefined);
+}
+
+/** Packages that were cut off in the middle would pass for installed ones. */
+export async function removeUnfinished(site: string, modules: string[]): Promise<void> {
+  for (const module of modules) {
+    if (!(await findDamage(site, `${module}-`))) continue;
+    const parts = (await readdir(site)).filter((name) => name === module || name.startsWith(`${module}-`));
+    await Promise.all(parts.map((name) => remove(join(site, name))));
+  }
+}
+
+async function keys(root: string): Promise<string[]> {
+  const entries = await readdir(root).catch(() => []);
+  return entries.filter((entry) => entry.endsWith(".json")).map((entry) => entry.slice(0, -".json".length));
+}
+
+/** What cut-off attempts and versions of long ago have left. */
+async function removeLeftovers(root: string, key: string): Promise<void> {
+  for (const other of await keys(root)) {
+    const { mtimeMs } = await stat(join(root, `${other}.json`));
+    if (other !== key && Date.now() - mtimeMs > OLD_AFTER_MS) await discard(root, other);
+  }
+  const used = await Promise.all((await keys(root)).map((each) => readMade(root, each)));
+  for (const entry of await readdir(root, { withFileTypes: true })) {
+    const maker = Number(/-(\d+)-[0-9a-f]+$/.exec(entry.name)?.[1]);
+    const folder = join(root, entry.name);
+    if (!entry.isDirectory() || used.some((made) => made?.folder === folder)) continue;
+    if (maker === process.pid || !isAlive(maker)) await remove(folder);
+  }
+}
+
+async function withLock<T>(
+  file: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  while (!(await take(file))) {
+    signal?.throwIfAborted();
+    if (!isAlive(Number(await readFile(file, "utf8").catch(() => process.pid))))
+      await rm(file, { force: true });
+    else await sleep(300);
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(file, { force: true });
+  }
+}
+
+async function take(file: string): Promise<boolean> {
+  try {
+    await writeFile(file, String(process.pid), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** On Windows a virus scanner may still hold what was just written. */
+function remove(path: string): Promise<void> {
+  return rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+}

@@ -1,0 +1,64 @@
+// Programs that do one thing and end: pip, uv, an interpreter that is asked what it is.
+import { access, constants } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, isAbsolute, join } from "node:path";
+import { Child, type Command } from "./process.ts";
+
+export interface Running {
+  signal?: AbortSignal;
+  heard?: (line: string) => void;
+  env?: NodeJS.ProcessEnv;
+  withinMs?: number;
+}
+
+/** Rejected with where a program did not end well; `said` are the last lines of what it wrote. */
+export class RunFailure extends Error {
+  readonly said: string;
+
+  constructor(command: Command, how: string, said: string) {
+    super(`${command.file} ${command.args.slice(0, 4).join(" ")}: ${how}`);
+    this.said = said;
+  }
+}
+
+/** Run a program to its end and return its last lines. Aborted, it ends with all that it started. */
+export async function run(command: Command, running: Running = {}): Promise<string> {
+  const { signal, heard = () => undefined, env = process.env, withinMs } = running;
+  signal?.throwIfAborted();
+  const child = await Child.start(command, heard, { env, withDescendants: true }).catch((error) => {
+    throw new RunFailure(command, String(error.code), String(error));
+  });
+  child.stdin.end();
+  child.hearOutput(heard);
+  const kill = () => child.kill();
+  signal?.addEventListener("abort", kill);
+  const timer = withinMs === undefined ? undefined : setTimeout(kill, withinMs);
+  const { code, signal: by } = await child.ended;
+  clearTimeout(timer);
+  signal?.removeEventListener("abort", kill);
+  signal?.throwIfAborted();
+  const said = child.lastLines.join("\n");
+  if (code !== 0) throw new RunFailure(command, by ?? `code ${code}`, said);
+  return said;
+}
+
+/** The file that a program's name means: itself where it is a path, else the first on the PATH or in `alsoIn`. */
+export async function which(name: string, alsoIn: string[] = []): Promise<string | undefined> {
+  const path = name.replace(/^~(?=[/\\])/, homedir());
+  if (isAbsolute(path)) return (await isExecutable(path)) ? path : undefined;
+  const endings = process.platform === "win32" ? [".exe", ".cmd", ""] : [""];
+  for (const folder of [...(process.env.PATH ?? "").split(delimiter), ...alsoIn]) {
+    for (const ending of endings) {
+      const file = join(folder, name + ending);
+      if (folder && (await isExecutable(file))) return file;
+    }
+  }
+  return undefined;
+}
+
+async function isExecutable(file: string): Promise<boolean> {
+  return access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
