@@ -16,6 +16,8 @@ from ullage.generated import write_or_check
 from ullage.settings_schema import Schema, as_text, schema
 
 SECTION = "ullage"
+SCOPES = {"machine": "machine", "resource": "window"}
+"""What a workspace may set holds for its whole window: the server asks for one tree. A single folder has its file."""
 
 
 def main(arguments: list[str]) -> int:
@@ -54,7 +56,7 @@ def _leaves(branch: Schema, path: str) -> Iterator[tuple[str, Schema]]:
 
 def _setting(leaf: Schema) -> Schema:
     kept = {key: value for key, value in leaf.items() if not key.startswith("x-ullage-")}
-    return kept | {"scope": leaf["x-ullage-scope"]}
+    return kept | {"scope": SCOPES[leaf["x-ullage-scope"]]}
 
 
 def _is_branch(node: Schema) -> bool:

@@ -18,6 +18,17 @@ export interface Sink {
   usage(usage: Usage): void;
 }
 
+/** What `work` tells, to be told later. */
+export async function collected(work: (sink: Sink) => Promise<void>): Promise<((sink: Sink) => void)[]> {
+  const told: ((sink: Sink) => void)[] = [];
+  await work({
+    text: (value) => told.push((sink) => sink.text(value)),
+    call: (id, name, input) => told.push((sink) => sink.call(id, name, input)),
+    usage: (usage) => told.push((sink) => sink.usage(usage)),
+  });
+  return told;
+}
+
 /** In the fields that VS Code reads of a part of this name. */
 export interface Usage {
   readonly prompt_tokens: number;

@@ -6,6 +6,7 @@ import { Failure } from "../failures.ts";
 import type { ChatResult, Context, EventKind, Partial } from "../protocol.ts";
 import { type Attachment, written } from "./attachments.ts";
 import { type Followup, followups, isElsewhere, lineOf, RETRY, remedyFor, sentenceFor } from "./lines.ts";
+import type { Precedence } from "./precedence.ts";
 
 const ID = "ullage.context";
 const TAKE_OVER = "ullage.takeOver";
@@ -27,11 +28,13 @@ interface Result extends vscode.ChatResult {
 export class Participant implements vscode.Disposable {
   readonly #connection: Connection;
   readonly #contexts: Contexts;
+  readonly #precedence: Precedence;
   readonly #subscriptions: vscode.Disposable;
 
-  constructor(connection: Connection, contexts: Contexts, extensionUri: vscode.Uri) {
+  constructor(connection: Connection, contexts: Contexts, precedence: Precedence, extensionUri: vscode.Uri) {
     this.#connection = connection;
     this.#contexts = contexts;
+    this.#precedence = precedence;
     const participant = vscode.chat.createChatParticipant(ID, (request, history, stream, token) =>
       this.#handle(request, history, stream, token),
     );
@@ -102,7 +105,8 @@ export class Participant implements vscode.Disposable {
     };
     try {
       const params = { contextId, ...(text ? { text } : {}) };
-      return ended(await this.#connection.stream("context/chat", params, take, token), stream);
+      const asking = () => this.#connection.stream("context/chat", params, take, token);
+      return ended(await this.#precedence.question(asking), stream);
     } finally {
       events.dispose();
     }

@@ -5,10 +5,11 @@ import type { Contexts } from "../contexts.ts";
 import { Failure, tell } from "../failures.ts";
 import { log } from "../log.ts";
 import type { EventKind } from "../protocol.ts";
-import { complete, type Sink, tooLarge } from "./completion.ts";
+import { collected, complete, type Question, type Sink, tooLarge } from "./completion.ts";
 import { chatOptions, newMessages, type RequestMessage, toolsOf, Unsupported } from "./messages.ts";
 import type { Information } from "./modelInformation.ts";
 import { ModelList } from "./modelList.ts";
+import type { Precedence } from "./precedence.ts";
 import { madeSmall } from "./smallAgents.ts";
 import { TokenCounts } from "./tokenCounts.ts";
 import { WindowChoices } from "./windowChoices.ts";
@@ -19,6 +20,7 @@ const CHANGES: EventKind[] = ["modelChanged", "modelUnloaded", "resized"];
 /** Fields that arrive with a request though they are missing in the typed API. */
 interface Untyped {
   readonly modelConfiguration?: { readonly contextSize?: unknown };
+  readonly requestInitiator?: unknown;
 }
 
 export class Provider implements vscode.LanguageModelChatProvider<Information>, vscode.Disposable {
@@ -26,6 +28,7 @@ export class Provider implements vscode.LanguageModelChatProvider<Information>, 
   readonly #list: ModelList;
   readonly #counts: TokenCounts;
   readonly #choices: WindowChoices;
+  readonly #precedence: Precedence;
   /** Conversations in which the person knows that old turns are left out. */
   readonly #told = new Set<string>();
   /** And those in which they were offered a way out where that does not help. */
@@ -36,8 +39,9 @@ export class Provider implements vscode.LanguageModelChatProvider<Information>, 
   readonly onDidChangeLanguageModelChatInformation: vscode.Event<void>;
   readonly #subscriptions: vscode.Disposable;
 
-  constructor(connection: Connection, contexts: Contexts) {
+  constructor(connection: Connection, contexts: Contexts, precedence: Precedence) {
     this.#connection = connection;
+    this.#precedence = precedence;
     this.#list = new ModelList(connection);
     this.#choices = new WindowChoices(connection, contexts);
     this.#counts = new TokenCounts(async (model, texts) => {
@@ -69,23 +73,22 @@ export class Provider implements vscode.LanguageModelChatProvider<Information>, 
     const id = options.modelOptions?._conversationId;
     const conversation = typeof id === "string" ? id : undefined;
     try {
-      const sink = sinkOf(progress);
-      const remark = await this.#choices.apply(model, options.modelConfiguration?.contextSize);
-      if (remark && conversation) sink.text(remark);
       const asked = madeSmall({ messages: newMessages(messages), tools: toolsOf(options.tools) });
       const isRequired = options.toolMode === vscode.LanguageModelChatToolMode.Required;
-      const question = {
+      const question: Question = {
         model: model.id,
         messages: asked.messages,
         options: chatOptions(asked.tools, isRequired, options.modelOptions),
         conversation,
       };
-      await complete(
-        (params, onPiece) => this.#connection.stream("context/complete", params, onPiece, token),
-        question,
-        this.#told,
-        sink,
-      );
+      const sink = sinkOf(progress);
+      if (isChore(question, options.requestInitiator)) return await this.#chore(question, sink, token);
+      await this.#precedence.question(async () => {
+        const size = conversation && options.modelConfiguration?.contextSize;
+        const remark = await this.#choices.apply(model, size);
+        if (remark) sink.text(remark);
+        await this.#complete(question, sink, token);
+      });
       if (conversation) this.#answered.fire(model);
     } catch (error) {
       throw this.#shown(error, options.tools?.length ?? 0, conversation);
@@ -101,6 +104,31 @@ export class Provider implements vscode.LanguageModelChatProvider<Information>, 
 
   dispose(): void {
     this.#subscriptions.dispose();
+  }
+
+  #complete(question: Question, sink: Sink, token: vscode.CancellationToken): Promise<void> {
+    return complete(
+      (params, onPiece) => this.#connection.stream("context/complete", params, onPiece, token),
+      question,
+      this.#told,
+      sink,
+    );
+  }
+
+  /** Told as a whole, since it may have to be begun anew. */
+  async #chore(question: Question, sink: Sink, token: vscode.CancellationToken): Promise<void> {
+    const pieces = await this.#precedence.chore(async (signal) => {
+      const both = new vscode.CancellationTokenSource();
+      const cancelling = token.onCancellationRequested(() => both.cancel());
+      signal.addEventListener("abort", () => both.cancel());
+      try {
+        return await collected((each) => this.#complete(question, each, both.token));
+      } finally {
+        cancelling.dispose();
+        both.dispose();
+      }
+    });
+    for (const piece of pieces) piece(sink);
   }
 
   #changed(): void {
@@ -126,6 +154,11 @@ export class Provider implements vscode.LanguageModelChatProvider<Information>, 
     if (failure.kind === "internal") log.error("An answer failed:", error);
     return sentence ?? failure.message;
   }
+}
+
+/** What VS Code itself asks for beside every chat: titles, words to show while a person waits, commit messages. */
+function isChore({ conversation, options }: Question, initiator: unknown): boolean {
+  return conversation === undefined && !options.tools && /^(core$|github\.copilot)/.test(String(initiator));
 }
 
 const DOES_NOT_FIT = "The question does not fit the model's window with all that VS Code sends along.";

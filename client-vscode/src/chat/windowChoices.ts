@@ -25,7 +25,9 @@ export class WindowChoices {
     try {
       return await this.#resize(model, chosen);
     } catch (error) {
-      return note(`the window keeps its size. ${Failure.of(error).message}`);
+      const { kind, message } = Failure.of(error);
+      if (kind === "contextBusy") this.#applied.delete(model.id);
+      return note(`the window keeps its size. ${message}`);
     }
   }
 

@@ -44,7 +44,6 @@ export async function findMaker(lookups: Lookups): Promise<Maker> {
   for await (const interpreter of inOrder(lookups, uv)) {
     if (interpreter === "uv") return { uv: uv as string };
     if (suits(interpreter)) return { interpreter, ...(uv && { uv }) };
-    if (lookups.setting) throw new ProblemError(whyNot(interpreter));
     rejected.push(interpreter);
   }
   const nearest = rejected.find(isNewEnough) ?? rejected[0];

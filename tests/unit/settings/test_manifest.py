@@ -49,7 +49,7 @@ def test_settings_that_could_redirect_what_a_person_types_are_the_machines(tmp_p
         "modes",
     ):
         assert found[f"ullage.{path}"]["scope"] == "machine"
-    assert found["ullage.context.targetSize"]["scope"] == "resource"
+    assert found["ullage.context.targetSize"]["scope"] == "window"
 
 
 def test_a_setting_keeps_its_bounds_default_and_description(tmp_path: Path) -> None:
