@@ -15,7 +15,7 @@ from ullage.contexts.making_room.precedence import Precedence
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.values import ChatResult, Fitted
 from ullage.contexts.views import view
-from ullage.conversation.fitting import Reduction, reduce, reductions
+from ullage.conversation.fitting import Reduction, lasting, reduce, reductions
 from ullage.conversation.messages import Message
 from ullage.conversation.sending import Conversation
 from ullage.conversation.turns import turns_of
@@ -113,7 +113,8 @@ class Completions:
         if before <= usable:
             return Prompt(foreign.form(Reduction()), before, limit - before), None
         steps = reductions(foreign.messages) if fit else [Reduction()]
-        reduction = steps[await _first_that_fits(foreign, steps, usable)]
+        needed = await _first_that_fits(foreign, steps, usable)
+        reduction = steps[lasting(foreign.messages, steps, needed, stride=limit)]  # characters: a quarter of the window
         after = await foreign.tokens(reduction)
         if after > usable:
             raise await _overflow(foreign, after, limit, usable)

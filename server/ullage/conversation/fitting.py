@@ -6,6 +6,7 @@ The steps only say what to leave out; whoever counts decides how far to go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import attrs
 from attrs import frozen
@@ -44,6 +45,31 @@ def reductions(messages: Sequence[Message]) -> list[Reduction]:
         longest = max(longest // 2, SHORTEST_RESULT)
         steps.append(attrs.evolve(steps[-1], longest_result=longest))
     return steps
+
+
+def lasting(messages: Sequence[Message], steps: Sequence[Reduction], needed: int, stride: int) -> int:
+    """The index of a step of the same kind as ``steps[needed]``, at or after it, that stays the one for a history that
+    grows at its end, until so many characters (``stride``) more have to be left out: what is sent keeps its beginning
+    meanwhile, and a model server evaluates what is new only. ``needed`` itself where no such step is left."""
+    dropping = steps[needed].dropped > 0
+    if steps[needed] == Reduction() or steps[needed].longest_result is not None:
+        return needed
+    left_out = _characters_left_out(messages, dropping=dropping)
+    count = steps[needed].dropped if dropping else steps[needed].masked
+    strides = [characters // stride for characters in left_out]
+    landing = next((later for later in range(count, len(strides)) if strides[later] > strides[later - 1]), count)
+    return needed + landing - count
+
+
+def _characters_left_out(messages: Sequence[Message], *, dropping: bool) -> list[int]:
+    """By number of oldest turns that are dropped, the newest never, or of old tool results that are masked."""
+    turns = turns_of(messages)
+    if dropping:
+        pieces = [messages[turn.start : turn.end] for turn in turns[:-1]]
+    else:
+        newest = turns[-1].start if turns else 0
+        pieces = [[m] for m in messages[:newest] if is_maskable(m)]
+    return list(accumulate((sum(len(m.content) for m in piece) for piece in pieces), initial=0))
 
 
 def reduce(messages: Sequence[Message], reduction: Reduction) -> tuple[Message, ...]:

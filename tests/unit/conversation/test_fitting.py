@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from support.conversations import message
-from ullage.conversation.fitting import Reduction, reduce, reductions, shorten
+from ullage.conversation.fitting import Reduction, lasting, reduce, reductions, shorten
 from ullage.conversation.masking import placeholder
-from ullage.conversation.messages import ToolCall
+from ullage.conversation.messages import Message, ToolCall
 
 
 def loop(start: int, result: str) -> list:
@@ -70,3 +70,43 @@ def test_what_was_dropped_does_not_count_as_masked() -> None:
 def test_shortening_never_makes_a_text_longer() -> None:
     for length in range(300):
         assert len(shorten("x" * length, 200)) <= length
+
+
+def turns(count: int, characters: int = 100) -> list[Message]:
+    return [message(99, "system"), *(each for n in range(count) for each in plain(n, characters))]
+
+
+def plain(number: int, characters: int) -> list[Message]:
+    return [message(2 * number, "user", "x" * characters), message(2 * number + 1, "assistant", "x" * characters)]
+
+
+def test_what_is_dropped_stays_the_same_while_a_history_grows() -> None:
+    room, dropped = 4000, []
+    for count in range(21, 81):
+        history = turns(count)
+        steps = reductions(history)
+        needed = next(n for n, s in enumerate(steps) if sum(len(m.content) for m in reduce(history, s)) <= room)
+        step = steps[lasting(history, steps, needed, stride=1000)]
+        assert step.dropped >= steps[needed].dropped
+        dropped.append(step.dropped)
+    assert len(set(dropped)) <= 1 + (80 - 20) * 200 // 1000
+    assert dropped == sorted(dropped)
+
+
+def test_what_is_masked_stays_the_same_while_a_history_grows() -> None:
+    history = [each for n in range(8) for each in loop(n * 10, "x" * 400)]
+    steps = reductions(history)
+    masked = [steps[lasting(history, steps, needed, stride=1000)].masked for needed in range(1, 7)]
+    assert masked == [3, 3, 3, 5, 5, 6]
+
+
+def test_no_more_is_left_out_than_there_is() -> None:
+    history = turns(3)
+    steps = reductions(history)
+    assert lasting(history, steps, 1, stride=10_000) == 1
+
+
+def test_what_fits_and_what_is_shortened_are_left_alone() -> None:
+    steps = reductions(HISTORY)
+    assert lasting(HISTORY, steps, 0, stride=1) == 0
+    assert lasting(HISTORY, steps, len(steps) - 1, stride=10_000) == len(steps) - 1
