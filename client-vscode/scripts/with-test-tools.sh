@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs a command with everything that the tests in editors need:
 #
-#   client-vscode/scripts/with-test-tools.sh COMMAND [ARGUMENT…]      without a command it only sets up
+#   client-vscode/scripts/with-test-tools.sh [--node] COMMAND [ARGUMENT…]
 #
+# Without a command it only sets up; with --node it is content with Node, which is all that building needs.
 # Node with npm, a real VS Code served to a browser (code-server) and the browser, each of one version. The first run
 # takes some three minutes and 900 MB in the cache folder; later ones find everything there. Only Python is taken for
 # granted: Node comes from the Python package index. The command sees `node` and `npm` on its PATH, and
@@ -82,16 +83,23 @@ put_chromium() {
     give_up "The tests need a Chromium to look at VS Code with: apt install chromium (as root), or set ULLAGE_CHROMIUM to one."
 }
 
+node_only=
+if [ "${1:-}" = --node ]; then
+  node_only=1
+  shift
+fi
 mkdir -p "$CACHE"
 exec 9>"$CACHE/.lock"
 if command -v flock >/dev/null; then flock 9; fi
 kept node "node-$NODE"
 export PATH="$CACHE/node-$NODE/links:$PATH"
-kept code_server "code-server-$CODE_SERVER"
-if [ -z "${ULLAGE_CHROMIUM:-}" ]; then
-  put_chromium
-  ULLAGE_CHROMIUM=$(find_chromium)
+if [ -z "$node_only" ]; then
+  kept code_server "code-server-$CODE_SERVER"
+  if [ -z "${ULLAGE_CHROMIUM:-}" ]; then
+    put_chromium
+    ULLAGE_CHROMIUM=$(find_chromium)
+  fi
+  export ULLAGE_CHROMIUM ULLAGE_CODE_SERVER="$CACHE/code-server-$CODE_SERVER/node_modules/code-server"
 fi
 exec 9>&-
-export ULLAGE_CHROMIUM ULLAGE_CODE_SERVER="$CACHE/code-server-$CODE_SERVER/node_modules/code-server"
 [ $# -eq 0 ] || exec "$@"

@@ -145,11 +145,18 @@ function usageOf({ timing, usage }: ChatResult): Usage {
   };
 }
 
+/** An agent with more tools than this is none of ours. */
+const FEW_TOOLS = 6;
+
+export function isLargeAgent(tools: number): boolean {
+  return tools > FEW_TOOLS;
+}
+
 /** Where the room went, and what helps; undefined for every other failure. `tools`: how many were offered. */
 export function tooLarge({ kind, data }: Failure, tools: number): string | undefined {
   if (kind !== "contextOverflow") return undefined;
   const shares = `${figure(data, "tools")} of them for ${tools} tools, ${figure(data, "system")} for instructions`;
-  const remedy = tools
+  const remedy = isLargeAgent(tools)
     ? "Choose the agent Ullage or Ullage Edit in place of this one, which are made for small windows, or"
     : "Ask for less, start a new chat, or";
   return (

@@ -5,7 +5,7 @@ import type { Contexts } from "../contexts.ts";
 import { Failure, tell } from "../failures.ts";
 import { log } from "../log.ts";
 import type { EventKind } from "../protocol.ts";
-import { collected, complete, type Question, type Sink, tooLarge } from "./completion.ts";
+import { collected, complete, isLargeAgent, type Question, type Sink, tooLarge } from "./completion.ts";
 import { chatOptions, newMessages, type RequestMessage, toolsOf, Unsupported } from "./messages.ts";
 import type { Information } from "./modelInformation.ts";
 import { ModelList } from "./modelList.ts";
@@ -166,7 +166,7 @@ const DOES_NOT_FIT = "The question does not fit the model's window with all that
 /** What VS Code shows of an answer has no links to commands: they are offered beside it. */
 function remedies(tools: number) {
   const size = { title: "Choose Size", command: "ullage.setSize" };
-  if (!tools) return [size];
+  if (!isLargeAgent(tools)) return [size];
   const agent = {
     title: "Use Ullage's Agent",
     command: "workbench.action.chat.open",

@@ -1,10 +1,9 @@
 /** A real VS Code, served to browsers by code-server, in folders of its own. */
 
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { handVsix } from "./hand.ts";
-import { Family, type FoundProcess, freePort, run } from "./processes.ts";
+import { Family, type FoundProcess, freePort, removeFolder, run, temporaryFolder } from "./processes.ts";
 
 const STARTING_MS = 60_000;
 
@@ -23,7 +22,7 @@ export interface CodeServerOptions {
 }
 
 export class CodeServer {
-  readonly root = mkdtempSync(join(tmpdir(), "ullage-editor-"));
+  readonly root = temporaryFolder("ullage-editor");
   readonly home = join(this.root, "home");
   readonly storage = join(this.root, "storage");
   readonly log = join(this.root, "code-server.log");
@@ -113,7 +112,7 @@ export class CodeServer {
       await this.#family?.end();
     } finally {
       this.#family = undefined;
-      rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
+      removeFolder(this.root);
     }
   }
 

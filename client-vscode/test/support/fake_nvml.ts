@@ -1,9 +1,8 @@
 /** A graphics card that says of its memory what a test wants: the Python tests' own library in NVML's place. */
 
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "./processes.ts";
+import { removeFolder, run, temporaryFolder } from "./processes.ts";
 import { REPOSITORY } from "./product.ts";
 
 const GB = 2 ** 30;
@@ -21,7 +20,7 @@ export class FakeNvml {
   }
 
   static async build(): Promise<FakeNvml> {
-    const folder = mkdtempSync(join(tmpdir(), "ullage-card-"));
+    const folder = temporaryFolder("ullage-card");
     const library = "libnvidia-ml.so.1";
     const options = ["-shared", "-fPIC", "-O1", `-Wl,-soname,${library}`, "-o", join(folder, library)];
     await run("gcc", [...options, join(REPOSITORY, "tests/support/fake_nvml.c")]);
@@ -38,6 +37,6 @@ export class FakeNvml {
   }
 
   remove(): void {
-    rmSync(this.#folder, { recursive: true });
+    removeFolder(this.#folder);
   }
 }

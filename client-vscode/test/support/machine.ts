@@ -1,10 +1,11 @@
 /** A machine with a model server, a graphics card, and VS Code with the extension in it. */
 
+import { closeBrowser } from "./browser.ts";
 import { CodeServer, type CodeServerOptions } from "./code_server.ts";
 import { FakeNvml } from "./fake_nvml.ts";
 import { SERVER, vsix } from "./product.ts";
 import { StubModel } from "./stub_model.ts";
-import { closeBrowser, type Opening, Workbench } from "./workbench.ts";
+import { type Opening, Workbench } from "./workbench.ts";
 
 export interface MachineOptions extends CodeServerOptions {
   /** Left out: the one that `make vsix` made. Undefined: none. */
@@ -17,30 +18,37 @@ export class Machine {
   readonly model: StubModel;
   readonly card: FakeNvml;
   readonly editor: CodeServer;
+  readonly #settings: Readonly<Record<string, unknown>>;
 
-  private constructor(model: StubModel, card: FakeNvml, editor: CodeServer) {
+  private constructor(
+    model: StubModel,
+    card: FakeNvml,
+    editor: CodeServer,
+    settings: Readonly<Record<string, unknown>>,
+  ) {
     this.model = model;
     this.card = card;
     this.editor = editor;
+    this.#settings = settings;
   }
 
-  static async start({ window, settings, env, ...options }: MachineOptions = {}): Promise<Machine> {
-    const model = await StubModel.start(window);
-    const card = await FakeNvml.build();
+  static async start({ window, env, ...options }: MachineOptions = {}): Promise<Machine> {
+    const [model, card] = await Promise.all([StubModel.start(window), FakeNvml.build()]);
+    const settings = {
+      "ullage.extension.server": SERVER,
+      "ullage.providers.default": "llamacpp",
+      "ullage.providers.llamacpp.url": model.url,
+      "ullage.memory.pollSeconds": 0.5,
+      ...options.settings,
+    };
     const editor = await CodeServer.start({
       hand: true,
       ...options,
       vsix: "vsix" in options ? options.vsix : vsix(),
-      settings: {
-        "ullage.extension.server": SERVER,
-        "ullage.providers.default": "llamacpp",
-        "ullage.providers.llamacpp.url": model.url,
-        "ullage.memory.pollSeconds": 0.5,
-        ...settings,
-      },
+      settings,
       env: { ...card.env, ...env },
     });
-    return new Machine(model, card, editor);
+    return new Machine(model, card, editor, settings);
   }
 
   /** A window on a folder of this name, once the status bar says how full its context is. */
@@ -50,6 +58,11 @@ export class Machine {
     if (opening.beside === undefined) await window.closeWalkthrough();
     await window.statusItem(/\d+(\.\d+)?k?\/\d+k/).waitFor();
     return window;
+  }
+
+  /** Beside the settings that it was started with. */
+  changeSettings(settings: Readonly<Record<string, unknown>>): void {
+    this.editor.changeSettings({ ...this.#settings, ...settings });
   }
 
   async stop(): Promise<void> {

@@ -7,15 +7,19 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { until } from "./waiting.ts";
 
 const MARK = "ULLAGE_TEST_MARK";
 const running = new Set<Family>();
+const folders = new Set<string>();
 
 process.on("exit", () => {
   for (const family of running) family.kill();
+  for (const folder of folders) removeFolder(folder);
 });
 for (const [signal, number] of [
   ["SIGINT", 2],
@@ -23,6 +27,18 @@ for (const [signal, number] of [
   ["SIGHUP", 1],
 ] as const) {
   process.once(signal, () => process.exit(128 + number));
+}
+
+/** An empty folder that is gone when this process is, if not before. */
+export function temporaryFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `${name}-`));
+  folders.add(folder);
+  return folder;
+}
+
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  folders.delete(folder);
 }
 
 export interface FoundProcess {

@@ -1,53 +1,23 @@
-/**
- * One window of VS Code, seen and used as a person would: through what is on the screen.
- *
- * Every helper waits for what it needs, and fails with a screenshot's worth of words when it does not come.
- */
+/** One window of VS Code, seen and used as a person would: through what is on the screen. Everything waits for its part. */
 
 import { mkdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
+import type { BrowserContext, Locator, Page } from "playwright-core";
+import { SCREENSHOTS, theBrowser } from "./browser.ts";
 import { Chat } from "./chat.ts";
 import type { CodeServer } from "./code_server.ts";
 import { Hand } from "./hand.ts";
 import { until } from "./waiting.ts";
 
-const SCREENSHOTS = fileURLToPath(new URL("../screenshots/", import.meta.url));
 /** Generous: the machine may have two slow cores, and nothing waits longer than it must. */
 const WAIT_MS = 40_000;
+
+export { closeBrowser } from "./browser.ts";
 
 export type Theme = "light" | "dark";
 const THEMES: Record<Theme, string> = { light: "Light Modern", dark: "Dark Modern" };
 
 /** How loud an item of the status bar is. */
 export type Kind = "plain" | "warning" | "error";
-
-let browser: Promise<Browser> | undefined;
-
-/** One browser serves all tests of a file. */
-export async function closeBrowser(): Promise<void> {
-  await (await browser)?.close();
-  browser = undefined;
-}
-
-async function theBrowser(): Promise<Browser> {
-  const executablePath = process.env.ULLAGE_CHROMIUM;
-  if (executablePath === undefined)
-    throw new Error("Run the tests through scripts/with-test-tools.sh, which finds a Chromium.");
-  browser ??= chromium.launch({ executablePath });
-  return browser;
-}
-
-/** For `afterEach`: every open window as it was when a test failed, among the tests' artefacts. */
-export async function keepPictures(context: { name: string; passed?: boolean }): Promise<void> {
-  if (context.passed !== false) return;
-  const pages = (await browser)?.contexts().flatMap((each) => each.pages()) ?? [];
-  const name = context.name.replaceAll(/[^a-zA-Z0-9]+/g, "-").slice(0, 80);
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  for (const [index, page] of pages.entries()) {
-    await page.screenshot({ path: `${SCREENSHOTS}failed-${name}-${index}.png` });
-  }
-}
 
 export interface Opening {
   /** The path of a folder or of a `.code-workspace` file; nothing: an empty window. */
@@ -154,20 +124,19 @@ export class Workbench {
     await until(`the palette gone after ${title}`, async () => (await this.typed()) !== `>${title}`);
   }
 
-  /** Types into the palette and chooses a row. What takes the focus meanwhile closes the palette: it is opened again. */
+  /** Types into the palette and chooses a row. */
   async #find(text: string, row: Locator): Promise<void> {
     await this.dismiss();
     await until(`a choice for ${text}`, async () => {
-      if ((await this.typed()) === undefined) await this.page.keyboard.press("F1");
-      const input = this.page.locator(".quick-input-widget:visible input.input").first();
-      return input
-        .fill(text, { timeout: 500 })
-        .then(() => row.click({ timeout: 3000 }))
-        .then(
-          () => true,
-          () => false,
-        );
+      return (await this.#ask(text)) && (await hasWorked(row.click({ timeout: 3000 })));
     });
+  }
+
+  /** What takes the focus meanwhile, such as an editor that is just being opened, closes the palette. */
+  async #ask(text: string): Promise<boolean> {
+    if ((await this.typed()) === undefined) await this.page.keyboard.press("F1");
+    const input = this.page.locator(".quick-input-widget:visible input.input").first();
+    return hasWorked(input.fill(text, { timeout: 500 }));
   }
 
   /** What stands in the input at the top; undefined where there is none. */
@@ -179,14 +148,7 @@ export class Workbench {
   /** Opens the palette with these letters typed and leaves it open. */
   async showPalette(letters: string): Promise<void> {
     await this.dismiss();
-    const input = this.page.locator(".quick-input-widget:visible input.input").first();
-    await until(`the palette with ${letters}`, async () => {
-      if ((await this.typed()) === undefined) await this.page.keyboard.press("F1");
-      return input.fill(`>${letters}`, { timeout: 500 }).then(
-        () => true,
-        () => false,
-      );
-    });
+    await until(`the palette with ${letters}`, () => this.#ask(`>${letters}`));
     await this.row(/./).first().waitFor();
   }
 
@@ -322,6 +284,11 @@ export class Workbench {
     return (await labels.allInnerTexts()).map((label) => label.trim()).filter((label) => label !== "");
   }
 
+  /** A line of the text that is shown in an editor; its blanks are any sign to an expression. */
+  editorLine(text: RegExp): Locator {
+    return this.page.locator(".part.editor .view-line").filter({ hasText: text });
+  }
+
   /** The titles of the editors that are open. */
   async tabs(): Promise<string[]> {
     return this.page
@@ -354,6 +321,9 @@ export class Workbench {
   async enableAgents(): Promise<void> {
     const hand = await this.hand;
     await hand.command("workbench.extensions.installExtension", "GitHub.copilot-chat", { enable: true });
+    const isActive = () =>
+      hand.run((api) => api.extensions.getExtension("GitHub.copilot-chat")?.isActive ?? false);
+    await until("VS Code's own chat active", isActive); // before, a question leads to the sign-in
   }
 
   /** Trusts the folder that the window is on, as a person does who was asked. */
@@ -397,4 +367,11 @@ export class Workbench {
     mkdirSync(SCREENSHOTS, { recursive: true });
     await this.page.screenshot({ path: `${SCREENSHOTS}${name}.png` });
   }
+}
+
+function hasWorked(doing: Promise<unknown>): Promise<boolean> {
+  return doing.then(
+    () => true,
+    () => false,
+  );
 }

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { Machine } from "../support/machine.ts";
 import { until } from "../support/waiting.ts";
-import { keepPictures, type Workbench } from "../support/workbench.ts";
+import type { Workbench } from "../support/workbench.ts";
 
 const CELLAR = "The tun in the cellar holds 954 litres.\n";
 let machine: Machine;

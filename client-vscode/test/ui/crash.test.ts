@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { Machine } from "../support/machine.ts";
 import { until } from "../support/waiting.ts";
-import { keepPictures, type Workbench } from "../support/workbench.ts";
+import type { Workbench } from "../support/workbench.ts";
 
 let machine: Machine;
 let window: Workbench;
@@ -37,7 +38,7 @@ test("killed in mid-answer the server comes back with the question kept, and say
   await kill();
   await window.chat.answers.filter({ hasText: /server ended/ }).waitFor();
   await window.statusItem(/\d+\/8k/).waitFor();
-  await window.screenshot("killed-dark");
+  await window.screenshot("killed-light");
   const hand = await window.hand;
   const { context } = await hand.request<{ context: { id: string } }>("context/status", {});
   const { messages } = await hand.request<{ messages: { content: string }[] }>("context/messages", {

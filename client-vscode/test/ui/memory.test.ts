@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { keepPictures } from "../support/browser.ts";
 import { Machine } from "../support/machine.ts";
-import { keepPictures, type Workbench } from "../support/workbench.ts";
+import type { Workbench } from "../support/workbench.ts";
 
 const LOW = { totalGb: 8, freeGb: 0.1 };
 const PLENTY = { totalGb: 8, freeGb: 6 };

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { fill, say } from "../support/filling.ts";
 import { Machine } from "../support/machine.ts";
-import { keepPictures, type Workbench } from "../support/workbench.ts";
+import type { Workbench } from "../support/workbench.ts";
 
 let machine: Machine;
 let window: Workbench;
@@ -40,10 +41,14 @@ test("a snapshot is taken with words of one's own and restored from a choice wit
   await fill(hand, 0.6);
   await window.statusItem(/9\.\dk\/16k/).waitFor();
   await window.clearNotifications();
-  await window.run("Ullage: Restore Snapshot…");
+  await window.screenshots("restore", async () => {
+    await window.run("Ullage: Restore Snapshot…");
+    await window.rows();
+  });
   const [row] = await window.rows();
   assert.match(row ?? "", /before the flood.*3,27\d tokens · by hand · 4 messages · stub-model/);
-  await window.screenshot("restore-dark");
+  await window.pressInRow("before the flood", "Show its messages");
+  await window.editorLine(/What.is.a.tun\?/).waitFor();
   await window.choose("before the flood");
   await window.notification("Restored: ").waitFor();
   await window.statusItem(/3\.2k\/16k/).waitFor();
@@ -58,7 +63,7 @@ test("compressing says first what it would come to, and shows that it is being d
   await window.clearNotifications();
   await window.run("Ullage: Compress…");
   assert.match((await window.rows()).join("\n"), /Truncate, [\d,]+ → [\d,]+ tokens \(\d+ %\)/);
-  await window.screenshot("compress-dark");
+  await window.screenshot("compress-light");
   await window.choose("Truncate");
   await window.notification(/Compressed/).waitFor();
 });
@@ -67,7 +72,7 @@ test("the sizes that fit are offered with what limits them", async () => {
   await window.clearNotifications();
   await window.run("Ullage: Set Size…");
   assert.match((await window.rows()).join("\n"), /16,384 tokens, now/);
-  await window.screenshot("size-dark");
+  await window.screenshot("size-light");
   await window.dismiss();
 });
 

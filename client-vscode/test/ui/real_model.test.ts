@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { Machine } from "../support/machine.ts";
 import { until } from "../support/waiting.ts";
-import { keepPictures, type Workbench } from "../support/workbench.ts";
+import type { Workbench } from "../support/workbench.ts";
 
 let machine: Machine;
 let window: Workbench;
@@ -29,7 +30,13 @@ for (const agent of ["Ullage", "Ullage Edit"]) {
     await window.chat.startNew();
     await window.chat.pickAgent(agent);
     assert.notEqual(await window.chat.ask("Say hello in one sentence."), "");
-    await window.chat.usage.waitFor();
-    await window.screenshots(`chat-real-${agent.replace(" ", "-").toLowerCase()}`);
+    await window.clearNotifications();
+    await window.screenshots(`chat-real-${agent.replace(" ", "-").toLowerCase()}`, async () => {
+      await window.chat.usage.hover();
+      await window.page
+        .getByText(/ \/ 8K tokens/)
+        .first()
+        .waitFor();
+    });
   });
 }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { fill } from "../support/filling.ts";
 import { Machine } from "../support/machine.ts";
-import { keepPictures, type Workbench } from "../support/workbench.ts";
+import type { Workbench } from "../support/workbench.ts";
 
 let machine: Machine;
 let window: Workbench;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { Machine } from "../support/machine.ts";
-import { keepPictures, Workbench } from "../support/workbench.ts";
+import { Workbench } from "../support/workbench.ts";
 
 let machine: Machine;
 let window: Workbench;
@@ -29,7 +30,7 @@ test("restricted mode starts nothing and says why", async () => {
   assert.match((await hover.textContent()) ?? "", /starts nothing until you trust this workspace/);
   assert.deepEqual(servers(), []);
   assert.ok(!(await window.offered("Ullage: ")).includes("Ullage: Restart Server"));
-  await window.screenshot("restricted-dark");
+  await window.screenshot("restricted-light");
 });
 
 test("granting trust starts the person's own server, whatever the workspace names", async () => {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { Machine } from "../support/machine.ts";
-import { keepPictures, Workbench } from "../support/workbench.ts";
+import { Workbench } from "../support/workbench.ts";
 
 let machine: Machine;
 before(async () => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { keepPictures } from "../support/browser.ts";
 import { fill } from "../support/filling.ts";
 import { Machine } from "../support/machine.ts";
-import { keepPictures } from "../support/workbench.ts";
 
 const HALF_FULL = /4k\/8k/;
 const EMPTY = /1\/8k/;
@@ -38,7 +38,7 @@ test("two windows on one folder show the same conversation, and one of them writ
   const warning = second.notification("is writing this context");
   await warning.waitFor();
   assert.deepEqual(await second.buttons(warning), ["Take Over"]);
-  await second.screenshot("two-windows-dark");
+  await second.screenshot("two-windows-light");
   await second.press(warning, "Take Over");
   await second.notification("Cleared: ").waitFor();
   await second.statusItem(EMPTY).waitFor();

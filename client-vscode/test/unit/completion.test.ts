@@ -110,10 +110,10 @@ test("a server that counts nothing leaves the count to ours", async () => {
 });
 
 test("before anything is left out of a conversation the person is told, with the figures", async () => {
-  const { texts, asked } = await heard(fitting(answering([{ delta: "Yes." }])), "c");
+  const { texts, asked } = await heard(fitting(answering([{ delta: "Y" }, { delta: "es." }])), "c");
   assert.deepEqual(asked, [false, true]);
   assert.match(texts[0] ?? "", /^\n\n> \*Ullage: .*15,300.*8,192/);
-  assert.equal(texts[1], "Yes.");
+  assert.deepEqual(texts.slice(1), ["Y", "es."]);
 });
 
 test("that is told once for each conversation", async () => {
@@ -181,8 +181,12 @@ test("what does not fit is told with needed, limit, shares and a way out", () =>
   }
 });
 
-test("without tools no agent is recommended", () => {
-  assert.doesNotMatch(tooLarge(OVERFLOW, 0) ?? "", /agent|tools/);
+test("without tools nothing is said of them", () => {
+  assert.doesNotMatch(tooLarge(OVERFLOW, 0) ?? "", /tools/);
+});
+
+test("a small agent is not told to be a small agent", () => {
+  assert.doesNotMatch(tooLarge(OVERFLOW, 4) ?? "", /Ullage/);
 });
 
 test("other failures have their own sentences", () => {

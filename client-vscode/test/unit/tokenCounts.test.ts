@@ -19,6 +19,15 @@ test("what is asked in one turn of the event loop is one request", async () => {
   assert.deepEqual(asked, [["a", "bb", "ccc"]]);
 });
 
+test("what follows from promises in the same turn is in that request, too", async () => {
+  const { asked, ask } = counter();
+  const counts = new TokenCounts(ask);
+  const first = counts.count("m", "a");
+  for (let step = 0; step < 10; step++) await Promise.resolve();
+  await Promise.all([first, counts.count("m", "b")]);
+  assert.deepEqual(asked, [["a", "b"]]);
+});
+
 test("the same text is asked for once, however many wait for it", async () => {
   const { asked, ask } = counter();
   const counts = new TokenCounts(ask);
