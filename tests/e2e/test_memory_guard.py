@@ -130,7 +130,7 @@ async def test_at_95_percent_it_is_kept_cleared_and_asked_and_restore_brings_it_
         acted = await made.until("guardActed")
         assert (acted["action"], acted["level"]) == ("clear", "critical")
         await made.client.reply(question, {"title": "Restore"})
-        assert (await made.until("restored"))["messages"] == len(window)
+        assert (await made.until("undone"))["kind"] == "compress"
         assert await made.window() == window
         assert await window_of(made.client, made.context_id, "history") == window
 

@@ -191,6 +191,22 @@ async def test_what_is_said_during_a_summary_stays_at_the_end(tmp_path: Path) ->
         assert result["compressedTokens"] == (await usage_of(client, context_id))["tokens"]
 
 
+async def test_the_status_says_while_room_is_being_made(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    slow = Answer(pieces=(GOOD,), gate=gate)
+    async with SummarisingStub(n_ctx=LIMIT, summary=slow) as server, ullage(tmp_path, manual(server)) as client:
+        context_id = await ready(client)
+        await talk(client, context_id, 8)
+        request = await client.begin("context/compress", {"contextId": context_id})
+        while not (await client.notification("context/statusChanged"))["compressing"]:
+            pass
+        gate.set()
+        await client.answer(request)
+        while (await client.notification("context/statusChanged"))["compressing"]:
+            pass
+        assert (await client.request("context/status", {"contextId": context_id}))["compressing"] is False
+
+
 async def test_a_window_that_was_cleared_meanwhile_stays_cleared(tmp_path: Path) -> None:
     gate = asyncio.Event()
     slow = Answer(pieces=(GOOD,), gate=gate)

@@ -253,6 +253,34 @@ class TestErasing:
             assert len([each for each in snapshots if each["trigger"] == "manual"]) == 4
 
 
+class TestReading:
+    async def test_its_messages_are_those_of_the_window_at_that_time(self, client: RawClient) -> None:
+        context_id = await opened(client)
+        [pinned, _] = await appended(client, context_id, "Keep this", "and this")
+        params = {"contextId": context_id, "messageId": pinned["id"], "pinned": True}
+        await client.request("context/pin", params)
+        info = await kept(client, context_id)
+        before = await client.request("context/messages", {"contextId": context_id})
+        await client.request("context/clear", {"contextId": context_id})
+        page = await client.request("context/snapshot/messages", {"snapshotId": info["id"]})
+        assert page == before
+        assert [message.get("pinned", False) for message in page["messages"]] == [True, False]
+
+    async def test_only_the_newest_are_read_of_a_long_one(self, client: RawClient) -> None:
+        context_id = await opened(client)
+        await appended(client, context_id, "first", "second", "third")
+        info = await kept(client, context_id)
+        page = await client.request("context/snapshot/messages", {"snapshotId": info["id"], "limit": 2})
+        assert [message["content"] for message in page["messages"]] == ["second", "third"]
+        assert page["hasMore"] is True
+
+    async def test_a_damaged_one_is_told(self, client: RawClient, tmp_path: Path) -> None:
+        context_id = await opened(client)
+        info = await kept(client, context_id)
+        damage(folder_of(tmp_path, context_id) / f"{info['id']}.json")
+        assert await refused(client, "context/snapshot/messages", snapshotId=info["id"]) == "corruptSnapshot"
+
+
 class TestDamage:
     async def test_a_whole_one_is_said_to_be(self, client: RawClient) -> None:
         info = await kept(client, await opened(client))
@@ -296,7 +324,7 @@ class TestDamage:
 
 
 class TestWrongIds:
-    @pytest.mark.parametrize("request_", ["restore", "delete", "verify"])
+    @pytest.mark.parametrize("request_", ["restore", "delete", "verify", "messages"])
     @pytest.mark.parametrize("snapshot_id", [NOWHERE, "", "../../etc/passwd", "no id", NOWHERE.lower()])
     async def test_an_unknown_snapshot_is_told(self, client: RawClient, request_: str, snapshot_id: str) -> None:
         kind = await refused(client, f"context/snapshot/{request_}", snapshotId=snapshot_id)

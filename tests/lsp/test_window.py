@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from support.raw_client import RawClient, RpcError
-from support.ullage_server import appended, opened, ullage, window_of
+from support.stub_servers import LlamaCppStub
+from support.ullage_server import appended, opened, ullage, using, window_of
 from ullage.conversation.ids import encode
 
 
@@ -217,6 +218,16 @@ async def test_counting_needs_no_context_and_no_model_server(tmp_path: Path) -> 
         with pytest.raises(RpcError) as failure:
             await client.request("context/countTokens", {})
         assert failure.value.code == -32602
+
+
+async def test_counting_for_a_model_in_use_asks_no_server_which_models_it_has(tmp_path: Path) -> None:
+    async with LlamaCppStub() as server, ullage(tmp_path, using(server.url)) as client:
+        await client.request("context/status", {"contextId": await opened(client)})
+        params = {"model": "stub-model", "texts": ["one", "two"]}
+        await client.request("context/countTokens", params)
+        before = len(server.sent("/v1/models"))
+        await client.request("context/countTokens", params)
+        assert len(server.sent("/v1/models")) == before
 
 
 async def test_status_changes_are_told_and_the_last_state_always(tmp_path: Path) -> None:

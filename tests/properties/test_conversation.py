@@ -10,7 +10,7 @@ from support.conversations import conversations
 from ullage.conversation.fitting import reduce, reductions
 from ullage.conversation.growing import Growing
 from ullage.conversation.ids import Monotonic, encode, is_ulid
-from ullage.conversation.operations import change_between, undo_change
+from ullage.conversation.operations import WindowChange, change_between, undo_change
 from ullage.conversation.sending import Conversation, Dialect, compose, extend, tail_of
 from ullage.conversation.turns import turns_of, without_oldest_turns
 from ullage.conversation.usage import Usage, measure, reserved_tokens
@@ -152,7 +152,8 @@ def test_property_undo_gives_back_the_window_with_what_was_said_later(
     kept = [id_ for id_ in before if id_ in after]
     summary = [id_ for id_ in after if id_ not in before]
     change = change_between(before, [*summary, *kept])
-    assert undo_change([*summary, *kept, *later], change) == (*before, *later)
+    said = order_of(*before, *summary, *later)
+    assert undo_change([*summary, *kept, *later], change, without(change), said) == (*before, *later)
 
 
 @settings(max_examples=200)
@@ -160,9 +161,41 @@ def test_property_undo_gives_back_the_window_with_what_was_said_later(
 def test_property_undoing_an_older_change_leaves_newer_ones_in_force(before: list[str], data: st.DataObject) -> None:
     first = [id_ for id_ in before if data.draw(st.booleans())]
     second = [id_ for id_ in first if data.draw(st.booleans())]
-    undone = undo_change(second, change_between(before, first))
+    change = change_between(before, first)
+    undone = undo_change(second, change, without(change), order_of(*before))
     gone_later = set(first) - set(second)
     assert list(undone) == [id_ for id_ in before if id_ not in gone_later]
+
+
+@settings(max_examples=200)
+@given(before=windows, data=st.data())
+def test_property_changes_that_are_undone_in_any_order_leave_the_order_of_saying(
+    before: list[str], data: st.DataObject
+) -> None:
+    first = [id_ for id_ in before if data.draw(st.booleans())]
+    second = [id_ for id_ in first if data.draw(st.booleans())]
+    window = second
+    for change in data.draw(st.permutations([change_between(before, first), change_between(first, second)])):
+        window = list(undo_change(window, change, without(change), order_of(*before)))
+        assert window == [id_ for id_ in before if id_ in window]
+    assert window == before
+
+
+@settings(max_examples=200)
+@given(before=windows, data=st.data())
+def test_property_undo_gives_back_an_order_that_was_changed(before: list[str], data: st.DataObject) -> None:
+    after = data.draw(st.permutations(before))
+    change = change_between(before, after)
+    assert list(undo_change(after, change, without(change), order_of(*before))) == before
+
+
+def without(change: WindowChange) -> dict[str, bool]:
+    """Where no other operation had to do with the same messages."""
+    return dict.fromkeys(change.removed, True) | dict.fromkeys(change.added, False)
+
+
+def order_of(*ids: str) -> dict[str, int]:
+    return {id_: place for place, id_ in enumerate(ids)}
 
 
 @settings(max_examples=200)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from attrs import Factory, define
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from support.filling import LIMIT, USABLE, Filling, filling
 from support.guarding import done, guarded, ids, look, press, say
 from support.rooms import Answering
+from support.sized import Place
 from ullage.contexts.drafts import Draft
+from ullage.contexts.keeping.snapshots import Snapshots
 from ullage.contexts.making_room.memory_guard import CARRY_ON, COMPRESS_MORE, REDUCE, RESTORE
+from ullage.contexts.session import Session
+from ullage.contexts.values import SnapshotInfo
+from ullage.errors import NothingToUndo
 from ullage.settings import CompressionSettings, SnapshotSettings
 
 CRITICAL = 0.95
@@ -152,9 +158,10 @@ def test_property_23_automatic_compression(chosen: Automatic, sizes: list[int]) 
 
 @define
 class Listener:
-    """A person who chooses ``answer`` of what is offered."""
+    """A person who does something else first and then chooses ``answer`` of what is offered."""
 
     answer: str | None
+    before: Callable[[], Awaitable[object]]
     offered: list[tuple[str, ...]] = Factory(list)
     told: list[str] = Factory(list)
 
@@ -163,6 +170,7 @@ class Listener:
 
     async def ask(self, text: str, answers: tuple[str, ...]) -> str | None:
         self.offered.append(answers)
+        await self.before()
         return self.answer
 
 
@@ -170,15 +178,15 @@ answers = st.sampled_from([RESTORE, COMPRESS_MORE, REDUCE, CARRY_ON, None])
 
 
 @many
-@given(st.integers(6, 14), st.floats(0.5, 2), answers)
-def test_property_25_emergency_notification(turns: int, value: float, answer: str | None) -> None:
+@given(st.integers(6, 14), st.floats(0.5, 2), answers, st.integers(0, 1))
+def test_property_25_emergency_notification(turns: int, value: float, answer: str | None, later: int) -> None:
     """At 95 % of the cache's memory a snapshot of the whole window is there before the person is asked, with every way
-    back; below, nobody is asked. A restored window is the one from before."""
+    back; below, nobody is asked. A restored window is the one from before, with what was said since at its end."""
 
     async def check() -> None:
         with a_folder() as folder:
             async with guarded(folder) as (made, session):
-                made.guard.person = person = Listener(answer)
+                made.guard.person = person = Listener(answer, lambda: say(made, session, later))
                 await made.process.conversations.clear(session.id)
                 await say(made, session, turns)
                 window = ids(session)
@@ -191,11 +199,77 @@ def test_property_25_emergency_notification(turns: int, value: float, answer: st
                 kinds = [kind for kind, _ in await done(made, session)]
                 assert ("snapshot" in kinds) == is_critical
                 if is_critical:
-                    [snapshot] = (await made.process.snapshots.page(session.id)).snapshots
+                    snapshot, *_ = (await made.process.snapshots.page(session.id)).snapshots
                     assert snapshot.messages == len(window)
                     assert kinds.index("snapshot") < kinds.index("compress")
-                    assert (ids(session) == window) == (answer == RESTORE)
+                    said, _ = await made.process.conversations.messages(session.id, "history", None, max(2 * later, 1))
+                    since = tuple(message.id for message in said)[: 2 * later]
+                    assert (ids(session) == (*window, *since)) == (answer == RESTORE)
+                    assert ids(session)[len(ids(session)) - len(since) :] == since
                 history, _ = await made.process.conversations.messages(session.id, "history", None, 1000)
                 assert {*window} <= {message.id for message in history}
 
     asyncio.run(check())
+
+
+doings = st.lists(st.sampled_from(["say", "clear", "undo", "restore", "pin"]), max_size=3)
+
+
+async def do(made: Place, session: Session, doing: str, early: str) -> None:
+    """What a person may do while the guard is at work."""
+    if doing == "say":
+        await say(made, session, 4)
+    elif doing == "clear":
+        await made.process.conversations.clear(session.id)
+    elif doing == "restore":
+        await made.process.snapshots.restore(early, session.id)
+    elif doing == "pin" and ids(session):
+        await made.process.conversations.pin(session.id, ids(session)[0], pinned=True)
+    elif doing == "undo":
+        with suppress(NothingToUndo):
+            await made.process.conversations.undo(session.id, None)
+
+
+@many
+@given(st.integers(6, 14), st.floats(0.95, 4), doings, doings)
+def test_what_leaves_in_an_emergency_is_in_its_snapshot(
+    turns: int, value: float, before: list[str], behind: list[str]
+) -> None:
+    """Whatever is done to the window until the snapshot is there, and until something leaves."""
+
+    async def check() -> None:
+        with a_folder() as folder:
+            async with guarded(folder, compression=CompressionSettings(enabled=False)) as (made, session):
+                early = (await made.process.snapshots.create(session.id)).id
+                await made.process.conversations.clear(session.id)
+                await say(made, session, turns)
+                real = made.process.snapshots.before_clearing
+
+                async def amid(*arguments: Any) -> SnapshotInfo:
+                    for doing in before:
+                        await do(made, session, doing, early)
+                    info = await real(*arguments)
+                    for doing in behind:
+                        await do(made, session, doing, early)
+                    return info
+
+                with patch.object(Snapshots, "before_clearing", lambda _, *arguments: amid(*arguments)):
+                    await press(made, session, value)
+                    await look(made)
+                await check_kept(made, session)
+
+    asyncio.run(check())
+
+
+async def check_kept(made: Place, session: Session) -> None:
+    logged = await made.sessions.store.run(lambda store: store.operations([session.id], None, 1000))
+    kept: set[str] = set()
+    for entry in logged:
+        if entry.operation.kind == "snapshot":
+            snapshot_id = str(entry.operation.detail["snapshotId"])
+            _, content = made.process.snapshots.files.read(session.id, snapshot_id)
+            kept = {message.id for message in content.messages}
+        elif (entry.operation.kind, entry.operation.origin) == ("compress", "guard"):
+            event("cleared")
+            assert entry.change is not None
+            assert {*entry.change.removed, *entry.change.masked.added} <= kept

@@ -140,11 +140,36 @@ class Conversation(RuleBasedStateMachine):
         assert self.pins_in_view() == pins
 
     @rule()
+    def clear_and_undo(self) -> None:
+        before = self.session.state
+        self.run(self.place.conversations.clear(self.context_id))
+        if self.session.state.ids != before.ids:
+            self.run(self.place.conversations.undo(self.context_id, None))
+        self.check_same(before)
+
+    @rule()
     def undo(self) -> None:
         try:
             self.run(self.place.conversations.undo(self.context_id, None))
         except NothingToUndo:
             return
+
+    @rule(data=st.data())
+    def undo_by_id(self, data: st.DataObject) -> None:
+        with suppress(NothingToUndo):  # what changed nothing, or is undone already
+            chosen = data.draw(st.sampled_from(self.operations()))
+            self.run(self.place.conversations.undo(self.context_id, chosen))
+
+    @rule(data=st.data())
+    def undo_by_id_and_take_that_back(self, data: st.DataObject) -> None:
+        before, count = self.session.state, len(self.operations())
+        self.undo_by_id(data)
+        if len(self.operations()) > count:
+            self.run(self.place.conversations.undo(self.context_id, self.operations()[-1]))
+        self.check_same(before)
+
+    def operations(self) -> list[str]:
+        return [each.id for each in self.run(self.place.conversations.history([self.context_id], None, 1000))]
 
     @rule()
     def keep(self) -> None:

@@ -178,7 +178,9 @@ class StoreMachine(RuleBasedStateMachine):
         erased, before = {data.draw(st.sampled_from(model.history)).id}, 0
         chosen = next(iter(erased))
         place = next(place for place, each in enumerate(model.history) if each.id == chosen)
-        erased |= {each.id for each in model.history[place:] if each.summary_of is not None}
+        said_at = model.history[place].created_at
+        later = {each.id for each in model.history[place:]} | {e.id for e in model.history if e.created_at > said_at}
+        erased |= {each.id for each in model.history if each.summary_of is not None and each.id in later}
         while len(erased) > before:
             before = len(erased)
             erased |= {each.id for each in model.history if erased & set(each.summary_of or ())}
@@ -211,10 +213,11 @@ class StoreMachine(RuleBasedStateMachine):
         target = self.store.latest_undoable(model.record.id, UNDONE_BY_DEFAULT)
         if target is None or target.change is None:
             return
-        removed = self.store.messages_by_id(model.record.id, target.change.removed)
-        known = {each.id for each in removed} | set(model.window)
-        window = undo_change(model.window, target.change)
-        assert set(window) <= known
+        present = self.store.present_without(model.record.id, target.operation.id)
+        said = self.store.places(model.record.id, [each.id for each in model.history])
+        window = undo_change(model.window, target.change, present, said)
+        assert set(window) <= {each.id for each in model.history}
+        assert sorted(said, key=said.__getitem__) == [each.id for each in model.history]
         masked = target.change.masked.undone(model.masked)
         commit = windowing(model.record.id, window, "undo", undoes=target.operation.id, masked=masked)
         self.commit(model, commit)

@@ -59,6 +59,7 @@ def status(**changes: Any) -> ContextStatus:
         snapshots=2,
         auto_size=True,
         auto_compress=AutoCompress(enabled=True, threshold=0.8),
+        compressing=False,
         warning="none",
         text="",
     )
@@ -165,6 +166,7 @@ def statuses(draw: st.DrawFn) -> ContextStatus:
         snapshots=draw(st.integers(0, 10_000)),
         auto_size=draw(st.booleans()),
         auto_compress=AutoCompress(draw(st.booleans()), threshold),
+        compressing=draw(st.booleans()),
         warning=warning_for(filled.pressure, threshold),
         text="",
     )

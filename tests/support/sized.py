@@ -200,6 +200,7 @@ def _assembled(folder: Path, server: FakeServer, settings: Settings, origins: di
         compressions=process.compressions,
         background=process.background,
         snapshots=process.snapshots,
+        conversations=process.conversations,
         person=person,
         clock=lambda: made[0].seconds,
     )

@@ -106,7 +106,7 @@ class Application:
             lambda: [session.id for session in parts.sessions.opened()],
         )
         parts.sessions.bus.subscribe(self._notifier.hear)
-        self._keep(parts.unfinished.end())
+        self._keep(parts.unfinished.end_all())
         self._keep(parts.yielding.watch())
         self._keep(parts.monitor.watch())
         self._keep(self._watch_files())

@@ -74,8 +74,10 @@ class Parts:
     unfinished: UnfinishedErasures
 
     async def close(self) -> None:
-        """End the compressions and the model servers that are ours, free the locks, close the store; in this order."""
+        """End what runs by itself and the model servers that are ours, free the locks, close the store; in this
+        order."""
         self.reader.close()
+        await self.monitor.close()
         await self.background.stop()
         await self.sessions.models.close()
         self.sessions.locks.release_all()
@@ -98,10 +100,10 @@ def assemble(configuration: Configuration, folder: StorageFolder, client: Client
         sessions, directory, ModelMemory(lambda: configuration.resolved), room, reader, read_ram=SystemMemory().read
     )
     sessions.models.prepare = sizes.prepare
-    memory_guard = MemoryGuard(sessions, sizes, compressions, background, snapshots, client.person)
+    conversations = Conversations(sessions, directory, window_guard)
+    memory_guard = MemoryGuard(sessions, sizes, compressions, background, snapshots, conversations, client.person)
     monitor = Monitor(sessions, sizes, client.tell_low, memory_guard)
     reports = Reports(sessions, directory, sizes, monitor, snapshots, configuration.resolved_for)
-    conversations = Conversations(sessions, directory, window_guard)
     archive = Archive(sessions, snapshots.forget, window_guard)
     return Parts(
         sessions=sessions,

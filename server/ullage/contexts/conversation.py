@@ -121,30 +121,28 @@ class Conversations:
         undone = target[0].operation
         self.sessions.tell("undone", session, {"operationId": undone.id, "kind": undone.kind})
         usage = await self.sessions.usage(session)
-        session.relieved()
-        session.attempted_tokens = usage.tokens
+        session.taken_back(usage, wanted=undone.kind in UNDONE_BY_DEFAULT)
         return Undone(undone, usage)
 
     async def _undoing(self, state: ContextState, target: LoggedOperation) -> Planned:
-        context_id, change = state.record.id, target.change
+        change = target.change
         assert change is not None, "only what changed the window is undone"
-
-        def read(store: Store) -> tuple[list[Message], frozenset[str]]:
-            return store.messages_by_id(context_id, change.removed), store.taken_back(context_id)
-
-        removed, taken_back = await self.sessions.store.run(read)
-        by_id = {m.id: m for m in (*removed, *state.messages)}
-        present = set(state.ids)
-        ids = [id_ for id_ in undo_change(state.ids, change) if id_ in present or id_ not in taken_back]
         detail: dict[str, object] = {"operationId": target.operation.id, "kind": target.operation.kind}
-        operation = self.sessions.operation(context_id, "undo", detail)
-        window = tuple(by_id[id_] for id_ in ids)
-        pinned = state.pinned - set(change.pinned.added)
+        operation = self.sessions.operation(state.record.id, "undo", detail)
+        window = await self.sessions.store.run(lambda store: _window_without(store, state, target))
+        pinned = change.pinned.undone(state.pinned)
         carried = change.carried.undone(state.carried)
-        again = set(change.masked.removed) & pinned  # what is pinned is sent as it was said
-        masked = change.masked.undone(state.masked) - again
-        planned = replacing(operation, state, window, carried, masked=masked, undoes=target.operation.id)
-        return attrs.evolve(planned, commit=attrs.evolve(planned.commit, unpinned=change.pinned.added))
+        again = (set(change.masked.removed) & pinned) | (pinned - state.pinned)  # what is pinned is sent as it was said
+        return replacing(
+            operation,
+            state,
+            window,
+            carried,
+            masked=change.masked.undone(state.masked) - again,
+            pinned=pinned,
+            unpinned=state.pinned - pinned,
+            undoes=target.operation.id,
+        )
 
     async def history(self, context_ids: Sequence[str] | None, before: str | None, limit: int) -> list[Operation]:
         """What was done, several contexts merged in time order; without ids, all of them."""
@@ -177,7 +175,8 @@ class Conversations:
     async def _counter(self, model: str | None, context_id: str | None) -> WindowCounter:
         """For the model where one is named, else for the context's, waited for so that the count is its own."""
         if model is not None:
-            return self.sessions.counter_of(await self.sessions.models.find(model))
+            models = self.sessions.models
+            return self.sessions.counter_of(models.named(model) or await models.find(model))
         if context_id is None and self.directory.active_id is None:
             return await self.sessions.counter_when_known(None)
         session = await self.directory.resolve(context_id)
@@ -249,6 +248,18 @@ class Conversations:
         if target.undone:
             raise NothingToUndo("This operation is undone already.")
         return target
+
+
+def _window_without(store: Store, state: ContextState, target: LoggedOperation) -> tuple[Message, ...]:
+    """The window once the operation is undone. A summary goes before what was said: it stands for the oldest of it."""
+    context_id, change = state.record.id, target.change or WindowChange()
+    present = store.present_without(context_id, target.operation.id)
+    by_id = {message.id: message for message in state.messages}
+    back = [id_ for id_, is_there in present.items() if is_there and id_ not in by_id]
+    by_id |= {message.id: message for message in store.messages_by_id(context_id, back)}
+    said = store.places(context_id, list(by_id))
+    said |= {id_: -1 for id_, message in by_id.items() if message.summary_of is not None}
+    return tuple(by_id[id_] for id_ in undo_change(state.ids, change, present, said))
 
 
 def _pinned_together(window: Sequence[Message], pinned: Collection[str]) -> set[str]:

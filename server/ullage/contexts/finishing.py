@@ -45,6 +45,12 @@ async def finish(work: Coroutine[Any, Any, T], *, then_cancel: bool = False) -> 
     return await _awaited(asyncio.ensure_future(work), _Progress(begun=True), then_cancel=then_cancel)
 
 
+async def ended(task: asyncio.Future[Any]) -> None:
+    """Cancel a task, and wait until it has put things in order."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def _awaited(task: asyncio.Future[T], progress: _Progress, *, then_cancel: bool = False) -> T:
     cancels = 0
     while not task.done():

@@ -119,6 +119,12 @@ class Models:
                     return self._active.get((provider.name, name)) or await self._activate(provider, info)
         raise ModelUnavailable("No model server here offers a model of this name. Choose one from the list of models.")
 
+    def named(self, name: str) -> ActiveModel | None:
+        """The model of this name that is in use, where there is just one: for questions that can't wait for servers to
+        list theirs."""
+        found = [active for (_, model), active in self._active.items() if model == name]
+        return found[0] if len(found) == 1 else None
+
     async def offered(self) -> list[Model]:
         """Every model of every server that answers now."""
         async with self._mutex:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from attrs import Factory, define
 
+from ullage.contexts.finishing import ended
 from ullage.contexts.making_room.memory_guard import MemoryGuard
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
@@ -51,8 +52,13 @@ class Monitor:
                     await self._look_safely()
                 await asyncio.sleep(self.sessions.settings().memory.poll_seconds)
         finally:
-            if self._following is not None:
-                self._following.cancel()
+            await self.close()
+
+    async def close(self) -> None:
+        """End what follows a look; when it has put things in order, nothing of it touches a context any more."""
+        if self._following is not None:
+            await ended(self._following)
+        await self.guard.close()
 
     @property
     def interval_s(self) -> float:

@@ -75,6 +75,7 @@ class Reports:
             snapshots=snapshots,
             auto_size=self.sizes.choice(active).auto if active else settings.auto_size,
             auto_compress=AutoCompress(settings.compression.enabled, settings.compression.threshold),
+            compressing=session.reductions > 0,
             warning=warning_for(usage.pressure, settings.compression.threshold),
             text=window_text(usage.tokens, usage.limit),
         )

@@ -30,9 +30,10 @@ class Session:
 
     ``window_level`` is what the window's gauge showed last, ``is_kept`` whether there was an automatic snapshot since
     it passed the threshold for one, ``attempted_tokens`` how full the window was when making room was tried last
-    without success or taken back, ``rejected_summaries`` how many summaries in a row were not acceptable. ``requests``
-    are those that compress it by request, and ``partings`` counts those who are letting go of it at this moment:
-    nothing begins unbidden then.
+    without success or taken back, ``wanted_tokens`` when the person took it back, ``rejected_summaries`` how many
+    summaries in a row were not acceptable. ``requests`` are those that compress it by request, and the guard's clear;
+    ``keeping`` are the snapshots of it that are being made. ``partings`` counts those who are letting go of it at this
+    moment, and ``reductions`` those who are making room in it.
     """
 
     state: ContextState
@@ -43,7 +44,9 @@ class Session:
     answering: bool = False
     compressing: asyncio.Task[CompressionResult | None] | None = None
     requests: set[asyncio.Task[object]] = Factory(set)
+    keeping: set[asyncio.Future[None]] = Factory(set)
     partings: int = 0
+    reductions: int = 0
     tools: tuple[ToolDefinition, ...] = ()
     tools_tokens: int = 0
     growth: deque[int] = Factory(lambda: deque(maxlen=TREND_TURNS))
@@ -53,6 +56,7 @@ class Session:
     window_level: GaugeLevel = "calm"
     is_kept: bool = False
     attempted_tokens: int | None = None
+    wanted_tokens: int | None = None
     rejected_summaries: int = 0
 
     @contextmanager
@@ -66,10 +70,33 @@ class Session:
         finally:
             self.requests.discard(task)
 
+    @contextmanager
+    def keeps(self) -> Iterator[None]:
+        """A snapshot that is made inside may be a file before it is in the log, until the end."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.keeping.add(ended)
+        try:
+            yield
+        finally:
+            self.keeping.discard(ended)
+            ended.set_result(None)
+
+    @property
+    def is_let_go(self) -> bool:
+        """Whether somebody is letting go of it, or has: nothing begins unbidden then."""
+        return self.partings > 0 or self.state.is_resting
+
     def relieved(self) -> None:
         """The window became smaller: trends and gauges begin anew."""
         self.growth.clear()
-        self.window_level, self.is_kept, self.attempted_tokens = "calm", False, None
+        self.window_level, self.is_kept = "calm", False
+        self.attempted_tokens = self.wanted_tokens = None
+
+    def taken_back(self, usage: Usage, *, wanted: bool) -> None:
+        """The window was brought back, ``wanted``: by the person's taking back that it became smaller. What is in it by
+        now does not leave again unbidden before something is added."""
+        self.relieved()
+        self.attempted_tokens, self.wanted_tokens = usage.tokens, usage.tokens if wanted else None
 
     def reduced(self, usage: Usage, threshold: float) -> None:
         """The window was compressed. Where what has to stay keeps it near the threshold, another attempt waits for
@@ -78,12 +105,15 @@ class Session:
             self.relieved()
             return
         self.growth.clear()
-        self.attempted_tokens = usage.tokens
+        self.attempted_tokens, self.wanted_tokens = usage.tokens, None
 
     def has_grown(self, usage: Usage) -> bool:
         """Whether making room may be tried: for the first time, or by now there is clearly more to gain."""
-        growth = usable_tokens(usage.limit or 0, usage.reserved) * GROWTH_SHARE
-        return self.attempted_tokens is None or usage.tokens >= self.attempted_tokens + growth
+        return self.attempted_tokens is None or _has_grown(usage, self.attempted_tokens)
+
+    def is_wanted(self, usage: Usage) -> bool:
+        """Whether the person took this window back and has added little since: nothing leaves it in an emergency."""
+        return self.wanted_tokens is not None and not _has_grown(usage, self.wanted_tokens)
 
     def rest(self) -> None:
         """Free the lock and give the window back. The session itself stays, so that whoever is waiting for its mutex
@@ -96,3 +126,8 @@ class Session:
     @property
     def id(self) -> str:
         return self.state.record.id
+
+
+def _has_grown(usage: Usage, before: int) -> bool:
+    """Whether a window is clearly fuller than ``before``."""
+    return usage.tokens >= before + usable_tokens(usage.limit or 0, usage.reserved) * GROWTH_SHARE

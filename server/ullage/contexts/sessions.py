@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from attrs import Factory, define
 
@@ -248,14 +249,19 @@ def unknown_context() -> UnknownContext:
 
 @asynccontextmanager
 async def letting_go(session: Session) -> AsyncGenerator[None]:
-    """End what is going on with a context: an answer, which is kept as far as it has come, and compressions. When they
-    have put things in order, the block lets go of the context; until its end nothing begins unbidden."""
+    """End what is going on with a context: an answer, which is kept as far as it has come, and what makes room; a
+    snapshot that is being made is finished. When they have put things in order, the block lets go of the context;
+    until its end nothing begins unbidden."""
     session.partings += 1
     try:
-        while tasks := [t for t in (session.answer, session.compressing, *session.requests) if t is not None]:
+        while (tasks := _at_work(session)) or session.keeping:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait([*tasks, *session.keeping])
         yield
     finally:
         session.partings -= 1
+
+
+def _at_work(session: Session) -> list[asyncio.Task[Any]]:
+    return [task for task in (session.answer, session.compressing, *session.requests) if task is not None]

@@ -369,6 +369,9 @@ class Sizes:
     async def _log(
         self, session: Session, active: ActiveModel, report: SizingReport, origin: Origin = "client"
     ) -> None:
+        """Of a context that was let go of meanwhile nothing is told: its lock would be taken again for that."""
+        if session.is_let_go:
+            return
         detail: dict[str, object] = {"tokens": report.tokens, "model": active.name, "reloaded": report.reloaded}
 
         async def plan(_: ContextState) -> Planned:

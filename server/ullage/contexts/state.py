@@ -7,7 +7,7 @@ from attrs import frozen
 
 from ullage.conversation.growing import Growing
 from ullage.conversation.messages import Message
-from ullage.conversation.operations import MarkChange, Operation, change_between, mark_change
+from ullage.conversation.operations import Operation, change_between, mark_change
 from ullage.conversation.sending import Conversation
 from ullage.store.records import Commit, ContextRecord, StoredWindow
 
@@ -91,23 +91,26 @@ def replacing(
     *,
     masked: frozenset[str] | None = None,
     pinned: frozenset[str] = frozenset(),
+    unpinned: frozenset[str] = frozenset(),
     undoes: str | None = None,
     messages: tuple[Message, ...] = (),
 ) -> Planned:
     """Another window in place of the present one, told so that it can be undone. ``carried`` and ``masked`` None:
-    unchanged. ``pinned`` are to be pinned, ``messages`` are those that were never said before."""
+    unchanged. ``pinned`` are to be pinned and ``unpinned`` no longer, ``messages`` are those that were never said
+    before."""
     ids = tuple(message.id for message in window)
     change = attrs.evolve(
         change_between(state.ids, ids),
         carried=mark_change(state.carried, state.carried if carried is None else carried),
         masked=mark_change(state.masked, state.masked if masked is None else masked),
-        pinned=MarkChange(added=tuple(sorted(pinned - state.pinned))),
+        pinned=mark_change(state.pinned, (state.pinned - unpinned) | pinned),
     )
     commit = Commit(
         operation,
         messages,
         window=ids,
         pinned=change.pinned.added,
+        unpinned=change.pinned.removed,
         carried=carried,
         masked=masked,
         change=change,

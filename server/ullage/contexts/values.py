@@ -86,7 +86,8 @@ class AutoCompress:
 
 @frozen
 class ContextStatus:
-    """Everything a status bar shows of a context; ``text`` is one short line for it."""
+    """Everything a status bar shows of a context; ``compressing`` while room is being made in its window, ``text`` is
+    one short line for it."""
 
     context: Context
     model: ModelState
@@ -96,6 +97,7 @@ class ContextStatus:
     snapshots: int
     auto_size: bool
     auto_compress: AutoCompress
+    compressing: bool
     warning: WarningLevel
     text: str
 

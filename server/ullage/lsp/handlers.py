@@ -90,6 +90,7 @@ class Handlers:
             "context/export": self.export,
             "context/search": self.search,
             "context/snapshot/list": self.list_snapshots,
+            "context/snapshot/messages": self.snapshot_messages,
             "context/snapshot/verify": self.verify_snapshot,
             "context/countTokens": self.count_tokens,
             "context/models": self.models,
@@ -191,6 +192,9 @@ class Handlers:
 
     async def list_snapshots(self, params: types.ListSnapshotsParams) -> values.SnapshotPage:
         return await self.snapshots.page(params.context_id)
+
+    async def snapshot_messages(self, params: types.SnapshotMessagesParams) -> envelopes.MessagePage:
+        return envelopes.MessagePage(*await self.snapshots.messages(params.snapshot_id, params.limit))
 
     async def restore_snapshot(self, params: types.RestoreParams) -> values.Restored:
         return await self.snapshots.restore(params.snapshot_id, params.context_id)

@@ -76,6 +76,7 @@ RESULTS: dict[str, type | None] = {
     "context/search": envelopes.SearchResult,
     "context/snapshot/create": values.SnapshotInfo,
     "context/snapshot/list": values.SnapshotPage,
+    "context/snapshot/messages": envelopes.MessagePage,
     "context/snapshot/restore": values.Restored,
     "context/snapshot/delete": None,
     "context/snapshot/verify": values.SnapshotVerdict,

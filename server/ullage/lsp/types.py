@@ -204,6 +204,12 @@ class ListSnapshotsParams:
 
 
 @frozen
+class SnapshotMessagesParams:
+    snapshot_id: str
+    limit: int = bounded(1, 1000, 100)
+
+
+@frozen
 class SnapshotParams:
     snapshot_id: str
 
@@ -346,6 +352,9 @@ REQUESTS: dict[str, RequestType] = {
     "context/search": RequestType(SearchParams, "Find words in everything ever said."),
     "context/snapshot/create": RequestType(CreateSnapshotParams, "Keep the window as it is now."),
     "context/snapshot/list": RequestType(ListSnapshotsParams, "The snapshots of one context, or of all."),
+    "context/snapshot/messages": RequestType(
+        SnapshotMessagesParams, "The newest messages of a snapshot, ascending; changes nothing."
+    ),
     "context/snapshot/restore": RequestType(RestoreParams, "Bring a snapshot's messages back; undo takes them away."),
     "context/snapshot/delete": RequestType(SnapshotParams, "Erase a snapshot for good."),
     "context/snapshot/verify": RequestType(SnapshotParams, "Whether a snapshot could be restored."),

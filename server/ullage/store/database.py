@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,15 @@ def connect(database: Path, *, mode: Literal["rw", "ro"] = "rw") -> sqlite3.Conn
         connection.close()
         raise
     return connection
+
+
+def identity(database: str) -> tuple[int, int] | None:
+    """Which file is at this place now; None where there is none."""
+    try:
+        status = os.stat(database)  # noqa: PTH116  # at every commit: making a path would take longer than the call
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _prepare_for_writing(connection: sqlite3.Connection) -> None:

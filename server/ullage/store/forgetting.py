@@ -23,13 +23,18 @@ def forget(connection: sqlite3.Connection, context: ContextRow, message_id: str)
     return context, erased
 
 
+def is_committed(connection: sqlite3.Connection, context: ContextRow | None, erasure_id: str) -> bool:
+    """Whether an erasure came to its commit, by the id of its operation. ``context`` None: it is gone by now."""
+    return context is None or operations.lookup(connection, context, erasure_id) is not None
+
+
 def _with_summaries(
     connection: sqlite3.Connection, context: ContextRow, message_id: str, number: int
 ) -> frozenset[str]:
     """The message with the summaries that stand for it or for such a summary, and with all that were written after it
     was said: a model that writes a summary sees more of the conversation than what it is to stand for."""
     summaries = messages.summaries(connection, context)
-    erased = {message_id, *(summary.id for place, summary in summaries.items() if place > number)}
+    erased = {message_id, *messages.summaries_after(connection, context, number)}
     before = 0
     while len(erased) > before:
         before = len(erased)

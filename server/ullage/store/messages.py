@@ -29,6 +29,8 @@ _HISTORY = (
 )
 _SUMMARIES = f"""SELECT number, {MESSAGE_COLUMNS} FROM message
     WHERE number >= ? AND number < ? AND summary_of IS NOT NULL"""  # noqa: S608  # joined from constants
+_SUMMARIES_AFTER = """SELECT id FROM message WHERE number >= ? AND number < ? AND summary_of IS NOT NULL
+    AND (number > ? OR created_at > (SELECT created_at FROM message WHERE number = ?))"""
 _WINDOW = f"""SELECT window.position, window.message, {MESSAGE_COLUMNS} FROM window
     LEFT JOIN message ON message.number = window.message WHERE window.context = ? ORDER BY window.position"""  # noqa: S608  # joined from constants
 
@@ -106,6 +108,15 @@ def lookup(connection: sqlite3.Connection, context: ContextRow, message_id: str)
     return message_from_row(row[1:])
 
 
+def require(connection: sqlite3.Connection, context: ContextRow, ids: Sequence[str]) -> list[Message]:
+    """In the order asked for; UnknownMessage where one was never said in this context."""
+    found = [lookup(connection, context, id_) for id_ in ids]
+    known = [message for message in found if message is not None]
+    if len(known) < len(ids):
+        raise unknown_message()
+    return known
+
+
 def require_numbers(connection: sqlite3.Connection, context: ContextRow, ids: Collection[str]) -> list[int]:
     """UnknownMessage where one was never said in this context."""
     rows = (connection.execute("SELECT number FROM message WHERE id = ?", (id_,)).fetchone() for id_ in ids)
@@ -136,6 +147,14 @@ def summaries(connection: sqlite3.Connection, context: ContextRow) -> dict[int, 
     numbers = numbers_of(context.number)
     rows = connection.execute(_SUMMARIES, (numbers.start, numbers.stop))
     return {number: message_from_row(tuple(row)) for number, *row in rows}
+
+
+def summaries_after(connection: sqlite3.Connection, context: ContextRow, number: int) -> frozenset[str]:
+    """The summaries that were written after this message was said, by their place in the history or by the clock: in a
+    copy of a window a summary has its place before the messages that it was written after."""
+    numbers = numbers_of(context.number)
+    rows = connection.execute(_SUMMARIES_AFTER, (numbers.start, numbers.stop, number, number))
+    return frozenset(id_ for (id_,) in rows)
 
 
 def forget(connection: sqlite3.Connection, context: ContextRow, ids: Collection[str]) -> ContextRow:

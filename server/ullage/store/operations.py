@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from attrs import evolve
 
-from ullage.conversation.operations import Operation, WindowChange
+from ullage.conversation.operations import Operation, WindowChange, in_window
 from ullage.errors import InvalidArgument, NothingToUndo
 from ullage.store.records import LoggedOperation
 from ullage.store.rows import (
@@ -25,6 +25,9 @@ _SELECT = f"SELECT {_COLUMNS} FROM operation"  # noqa: S608  # joined from const
 _SELECT_WITH_CONTEXT = f"SELECT context.id, {_COLUMNS} FROM operation LEFT JOIN context ON context.number = context"  # noqa: S608  # joined from constants
 _PLACES = ", ".join("?" * len(OPERATION_COLUMNS.split(",")))
 _INSERT = f"INSERT INTO operation ({OPERATION_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608  # joined from constants
+# What is in the window, but for appends and chat turns that stand: there are many of them, and they tell nothing.
+_TELLING = f"""{_SELECT} WHERE context = ? AND change IS NOT NULL AND kind != 'undo'
+    AND (undone OR number = ? OR kind NOT IN ('append', 'chat')) ORDER BY number"""
 _LARGEST = 2**63 - 1
 
 
@@ -55,8 +58,10 @@ def _refresh_undone(connection: sqlite3.Connection, context: ContextRow, row: Op
     undone = connection.execute(sql, (row.number,)).fetchone() is not None
     if undone == row.logged.undone:
         return None
-    values = operation_to_row(evolve(row, logged=evolve(row.logged, undone=undone)))
-    connection.execute("UPDATE operation SET undone = ?, seal = ? WHERE number = ?", (undone, values[-1], row.number))
+    *_, detail, change, _, undone_now, seal = operation_to_row(evolve(row, logged=evolve(row.logged, undone=undone)))
+    # The texts, too, which the seal is over: where a message was forgotten they may have been written otherwise.
+    sql = "UPDATE operation SET detail = ?, change = ?, undone = ?, seal = ? WHERE number = ?"
+    connection.execute(sql, (detail, change, undone_now, seal, row.number))
     return None if row.undoes is None else _by_number(connection, context, row.undoes)
 
 
@@ -97,14 +102,25 @@ def latest_undoable(
     return None if row is None else operation_from_row(context.record.id, row).logged
 
 
-def taken_back(connection: sqlite3.Connection, context: ContextRow) -> frozenset[str]:
-    """The ids that undone operations had added to the window without taking anything out of it. (Where everything
-    that was taken out is forgotten, the order before it still tells that something was.)"""
-    rows = connection.execute(f"{_SELECT} WHERE context = ? AND undone AND change IS NOT NULL", (context.number,))
-    changes = [operation_from_row(context.record.id, row).logged.change for row in rows]
-    return frozenset(
-        id_ for change in changes if change and not (change.removed or change.before) for id_ in change.added
-    )
+def present_without(connection: sqlite3.Connection, context: ContextRow, operation_id: str) -> dict[str, bool]:
+    """Of each message that the undo of an operation matters to, whether it is in the window then. NothingToUndo."""
+    source = _source_once_undone(connection, context, _require(connection, context, operation_id))
+    rows = connection.execute(_TELLING, (context.number, source.number))
+    found = [operation_from_row(context.record.id, row) for row in rows]
+    log = [source.logged if row.number == source.number else row.logged for row in found]
+    change = source.logged.change or WindowChange()
+    told = ((each.operation.kind, each.change, each.undone) for each in log if each.change is not None)
+    return in_window((*change.removed, *change.added), told)
+
+
+def _source_once_undone(connection: sqlite3.Connection, context: ContextRow, row: OperationRow) -> OperationRow:
+    """The operation that a chain of undos is about in the end, as it is once ``row`` is undone."""
+    undone = True
+    while row.undoes is not None:
+        sql = "SELECT 1 FROM operation WHERE undoes = ? AND NOT undone AND number != ? LIMIT 1"
+        by_another = connection.execute(sql, (row.undoes, row.number)).fetchone() is not None
+        row, undone = _by_number(connection, context, row.undoes), by_another or not undone
+    return evolve(row, logged=evolve(row.logged, undone=undone))
 
 
 def page(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +14,7 @@ from ullage.conversation.messages import Message
 from ullage.conversation.operations import Operation
 from ullage.errors import ContextBusy, InvalidArgument, StoreDamaged
 from ullage.store import contexts, erasure, factors, forgetting, fulltext, marks, messages, operations, search
-from ullage.store.database import BUSY_TIMEOUT_MS, errors_explained, reading, transaction
+from ullage.store.database import BUSY_TIMEOUT_MS, errors_explained, identity, reading, transaction
 from ullage.store.erasure import Erasure
 from ullage.store.examination import check, examine_schema
 from ullage.store.folder import StorageFolder
@@ -51,7 +50,7 @@ class Store:
         self._connection = connection
         self._folder = folder
         self._database = str(folder.database)
-        self._file = _identity(self._database)
+        self._file = identity(self._database)
         self._index_examined = False
         self._with_remnants: set[str] = set()
 
@@ -113,11 +112,17 @@ class Store:
         finally:
             self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
-    def taken_back(self, context_id: str) -> frozenset[str]:
-        """The ids of messages that a standing undo has taken out of the window: those that undone appends and chat
-        turns had brought. UnknownContext."""
+    def present_without(self, context_id: str, operation_id: str) -> dict[str, bool]:
+        """Of each message that the undo of an operation matters to, whether it is in the window then: brought by an
+        operation that stands, and not taken out again by another. UnknownContext, NothingToUndo."""
         with self._reading() as connection:
-            return operations.taken_back(connection, contexts.require(connection, context_id))
+            return operations.present_without(connection, contexts.require(connection, context_id), operation_id)
+
+    def places(self, context_id: str, ids: Sequence[str]) -> dict[str, int]:
+        """Figures that order messages as they were said, whatever the clock did. UnknownContext, UnknownMessage."""
+        with self._reading() as connection:
+            numbers = messages.require_numbers(connection, contexts.require(connection, context_id), ids)
+            return dict(zip(ids, numbers, strict=True))
 
     def revision(self, context_id: str) -> int | None:
         """Rises with every commit to the context, by whichever process; None where there is no such context."""
@@ -142,12 +147,7 @@ class Store:
     def messages_by_id(self, context_id: str, ids: Sequence[str]) -> list[Message]:
         """In the order asked for. UnknownContext; UnknownMessage where one was never said in this context."""
         with self._reading() as connection:
-            context = contexts.require(connection, context_id)
-            found = [messages.lookup(connection, context, id_) for id_ in ids]
-            known = [message for message in found if message is not None]
-            if len(known) < len(ids):
-                raise messages.unknown_message()
-            return known
+            return messages.require(connection, contexts.require(connection, context_id), ids)
 
     def history(self, context_id: str, before: str | None, limit: int) -> tuple[tuple[Message, ...], bool]:
         """Everything ever said, also what left the window: the newest ``limit`` messages before ``before`` (None: of
@@ -279,10 +279,19 @@ class Store:
         erased."""
         with self._reading() as connection:
             context = contexts.lookup(connection, unfinished.context_id)
-            if context is not None and operations.lookup(connection, context, unfinished.id) is None:
+            if not forgetting.is_committed(connection, context, unfinished.id):
                 return False
         self._remove_copies(unfinished, is_gone=context is None)
         return True
+
+    def being_erased(self, context_id: str) -> frozenset[str]:
+        """The messages of a context, which may be gone by now, that were erased from the store by an erasure that has
+        not come to its end: snapshots may still hold them."""
+        noted = [each for each in self.unfinished_erasures() if each.context_id == context_id]
+        with self._reading() as connection:
+            context = contexts.lookup(connection, context_id)
+            erased = [each for each in noted if forgetting.is_committed(connection, context, each.id)]
+        return frozenset(id_ for each in erased for id_ in each.message_ids)
 
     def end_erasure(self, erasure_id: str) -> None:
         """Say that what lies beside the store was erased too. Where copies stay in the store itself, the erasure is
@@ -331,7 +340,7 @@ class Store:
             with transaction(self._connection):
                 yield self._connection
             # What went into a file that is at its place no more was not kept.
-            if (present := _identity(self._database)) != self._file:
+            if (present := identity(self._database)) != self._file:
                 raise StoreDamaged(_REMOVED if present is None else _SET_ASIDE)
 
     @contextmanager
@@ -382,11 +391,3 @@ def _checked(limit: int) -> int:
         # SQLite would take a negative one for no limit.
         raise InvalidArgument("Ask for at least one.", "limit")
     return limit
-
-
-def _identity(database: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(database)  # noqa: PTH116  # at every commit: making a path would take longer than the call
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -20,6 +20,7 @@ from ullage.contexts.state import replacing
 from ullage.conversation.messages import Message, ToolCall
 from ullage.conversation.transfer.document import Format
 from ullage.errors import ContextBusy, InvalidArgument, StoreFull, UnknownContext, UnknownMessage
+from ullage.settings import Mode
 from ullage.store.records import Commit
 
 UNKNOWN = "01J00000000000000000000000"
@@ -200,6 +201,15 @@ class TestImport:
         await place.archive.import_(target, "json", await place.archive.export(source, "json"))
         assert (await place.session(target)).state.record.system_prompt == "Mine."
 
+    async def test_a_prompt_that_is_taken_in_a_mode_stays_when_the_mode_ends(self, place: Place) -> None:
+        place.talking.set_modes(fast=Mode())
+        source = await place.talking.open("source")
+        await place.talking.directory.update(source, system_prompt="Theirs.")
+        target = await place.talking.open("target", mode="fast")
+        await place.archive.import_(target, "json", await place.archive.export(source, "json"))
+        await place.talking.directory.update(target, mode="")
+        assert (await place.session(target)).state.record.system_prompt == "Theirs."
+
     async def test_the_log_says_whether_the_prompt_was_taken_and_not_what_it_says(self, place: Place) -> None:
         source = await place.talking.open("source")
         await place.talking.directory.update(source, system_prompt="Theirs.")
@@ -350,3 +360,14 @@ class TestForget:
         with pytest.raises(StoreFull):
             await place.archive.forget(context_id, said[3].id)
         assert "Over there." not in await place.talking.window(context_id)
+
+    async def test_another_try_erases_from_snapshots_what_the_first_could_not(self, place: Place) -> None:
+        """The summaries, too, of which the conversation knows nothing any more."""
+        context_id, said = await compacted(place)
+        place.snapshots_fail = True
+        with pytest.raises(StoreFull):
+            await place.archive.forget(context_id, said[0].id)
+        place.snapshots_fail = False
+        with pytest.raises(UnknownMessage):
+            await place.archive.forget(context_id, said[0].id)
+        assert place.forgotten[1] == place.forgotten[0] == (context_id, frozenset({said[0].id, said[4].id}))

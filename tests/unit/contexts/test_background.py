@@ -16,6 +16,7 @@ from support.guarding import HIGH, guarded, ids, press
 from support.rooms import WORKSPACE, Answering
 from ullage.contexts.drafts import Draft
 from ullage.contexts.making_room.compression import Aim
+from ullage.contexts.making_room.precedence import MOST_FIRST
 from ullage.contexts.session import Session
 from ullage.providers.base import ChatRequest, Delta, Finished
 from ullage.settings import CompressionSettings
@@ -138,6 +139,64 @@ async def test_one_that_gave_way_is_begun_anew_when_the_question_is_answered(her
         assert server.summaries == 1
     await finished(here, server)
     assert (server.summaries, compressed(here)) == (2, 1)
+
+
+async def test_one_that_gave_way_to_another_context_goes_on_when_its_own_needs_it(here: Filling, server: Slow) -> None:
+    await begun(here, server)
+    precedence, active = here.process.precedence, await active_of(here)
+    async with precedence.question(active), precedence.question(active, needing=here.session):
+        await finished(here, server)
+    assert (server.summaries, compressed(here)) == (2, 1)
+
+
+async def test_it_gives_way_also_to_a_question_under_new_settings(here: Filling, server: Slow) -> None:
+    await begun(here, server)
+    await here.process.sessions.models.reset(keep_servers=True)
+    async with here.process.precedence.question(await active_of(here)):
+        pass
+    await finished(here, server)
+    assert (server.summaries, compressed(here)) == (2, 1)
+
+
+async def let_questions_go_first(here: Filling, server: Slow, count: int) -> None:
+    """One after the other, each when the summary is asked for."""
+    for _ in range(count):
+        await asyncio.wait_for(server.begun.wait(), 10)
+        server.begun.clear()
+        async with here.process.precedence.question(await active_of(here)):
+            pass
+
+
+async def test_one_by_request_goes_on_beside_questions_when_it_has_let_many_go_first(
+    here: Filling, server: Slow
+) -> None:
+    request = asyncio.create_task(here.process.compressions.compress(here.session.id, "hybrid"))
+    await let_questions_go_first(here, server, MOST_FIRST)
+    await asyncio.wait_for(server.begun.wait(), 10)
+    async with here.process.precedence.question(await active_of(here)):
+        server.go.set()
+        await asyncio.wait_for(request, 10)
+    assert (server.summaries, compressed(here)) == (MOST_FIRST + 1, 1)
+
+
+async def test_one_that_nobody_waits_for_gives_way_to_every_question(here: Filling, server: Slow) -> None:
+    await begun(here, server)
+    await let_questions_go_first(here, server, MOST_FIRST + 3)
+    await finished(here, server)
+    assert (server.summaries, compressed(here)) == (MOST_FIRST + 4, 1)
+
+
+async def test_what_was_forgotten_while_one_gave_way_is_not_sent_again(here: Filling, server: Slow) -> None:
+    [secret], _ = await here.process.conversations.append(here.session.id, [Draft("user", "xyzzy")])
+    request = asyncio.create_task(here.process.compressions.compress(here.session.id, "hybrid"))
+    await asyncio.wait_for(server.begun.wait(), 10)
+    async with here.process.precedence.question(await active_of(here)):
+        await here.process.archive.forget(here.session.id, secret.id)
+    server.go.set()
+    await asyncio.wait_for(request, 10)
+    assert compressed(here) == 1
+    assert server.requests != []
+    assert all("xyzzy" not in message.content for each in server.requests for message in each.messages)
 
 
 async def test_stopping_ends_what_gave_way(here: Filling, server: Slow) -> None:

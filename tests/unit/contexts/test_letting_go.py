@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import Factory, define
 
-from support.rooms import WORKSPACE, Answering, Rooms, rooms
+from support.letting_go import WAYS, LettingGo, close
+from support.rooms import Answering, Rooms, rooms
 from ullage.contexts.drafts import Draft
 from ullage.contexts.making_room.compression import Aim
 from ullage.contexts.making_room.window_guard import WindowGuard
 from ullage.contexts.session import Session
-from ullage.contexts.takeover import Yielding
 from ullage.conversation.usage import Usage
 from ullage.errors import UllageError
 from ullage.providers.base import AnswerOptions, ChatRequest, Delta, Finished
@@ -84,26 +84,6 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     process = rooms(tmp_path, server, compression=CompressionSettings(enabled=False, preserve_recent=256))
     yield Place(process, server)
     await process.close()
-
-
-async def take_over(process: Rooms, session: Session) -> None:
-    await Yielding(process.sessions)._let_go(session.id)
-
-
-async def close(process: Rooms, session: Session) -> None:
-    await process.directory.close(session.id)
-
-
-async def delete(process: Rooms, session: Session) -> None:
-    await process.directory.delete(session.id)
-
-
-async def remove_folder(process: Rooms, _: Session) -> None:
-    await process.directory.folder_removed(WORKSPACE)
-
-
-LettingGo = Callable[[Rooms, Session], Awaitable[None]]
-WAYS: Sequence[LettingGo] = (take_over, close, delete, remove_folder)
 
 
 def assert_left_alone(session: Session) -> None:

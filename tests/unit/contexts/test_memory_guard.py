@@ -258,7 +258,7 @@ class TestAsking:
     async def test_restore_brings_the_window_back(self, here: Here) -> None:
         before, after = await self.asked(here, RESTORE)
         assert after == before
-        assert [each.kind for each in await log(*here)] == ["snapshot", "compress", "resize", "restore"]
+        assert [each.kind for each in await log(*here)] == ["snapshot", "compress", "resize", "undo"]
 
     async def test_what_was_restored_is_not_cleared_again_before_it_grows(self, tmp_path: Path) -> None:
         async with guarded(tmp_path, compression=CompressionSettings(enabled=False)) as here:
@@ -303,6 +303,7 @@ class TestAsking:
         made, session = here
 
         async def ask(*_: object) -> str:
+            await made.process.conversations.undo(session.id, None)
             [snapshot] = (await made.process.snapshots.page(session.id)).snapshots
             await made.process.snapshots.delete(snapshot.id)
             return RESTORE

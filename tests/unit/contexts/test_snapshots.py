@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from support.failing_disk import break_disk
+from support.letting_go import WAYS, LettingGo
 from support.snapshotting import Place, Slow, files_in, marks_of, place
 from support.store_values import message, new_id
 from ullage.contexts.session import Session
@@ -24,6 +25,7 @@ from ullage.errors import (
     UllageError,
     UnknownContext,
 )
+from ullage.store.store import Store
 
 
 @pytest.fixture
@@ -205,6 +207,17 @@ class TestListing:
         await here.snapshots.count_and_bytes(session.id)
         assert len(looks) == 2
 
+    @pytest.mark.parametrize("of_all", [False, True])
+    async def test_a_file_that_listing_sets_aside_is_counted_no_more(
+        self, here: Place, session: Session, *, of_all: bool
+    ) -> None:
+        await here.snapshots.create(session.id)
+        bad = await here.snapshots.create(session.id)
+        assert (await here.snapshots.count_and_bytes(session.id))[0] == 2
+        here.files.folder.snapshot(session.id, bad.id).write_bytes(b"{}")
+        await here.snapshots.page(None if of_all else session.id)
+        assert (await here.snapshots.count_and_bytes(session.id))[0] == 1
+
     async def test_the_count_follows_every_change_at_once(self, here: Place, session: Session) -> None:
         counts = [await here.snapshots.count_and_bytes(session.id)]
         info = await here.snapshots.create(session.id)
@@ -323,9 +336,50 @@ class TestErasing:
         slow = Slow(here, monkeypatch)
         making = asyncio.create_task(here.snapshots.create(session.id))
         await slow.reached()
-        await here.snapshots.erase_context(session.id)
-        await here.snapshots.directory.delete(session.id)
+        here.snapshots.directory.before_delete = here.snapshots.erase_context
+        deleting = asyncio.create_task(here.snapshots.directory.delete(session.id))
         slow.go.set()
-        with pytest.raises(UnknownContext):
-            await making
-        assert files_in(here) == []
+        await asyncio.gather(making, deleting)
+        assert list(here.files.folder.snapshots.iterdir()) == []
+
+    async def test_what_was_erased_is_noted_until_a_snapshot_that_was_being_made_is_without_it(
+        self, here: Place, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Killed while the file still holds it, the process leaves the note, and the next one erases it there."""
+        secret, _ = session.state.ids
+        slow = Slow(here, monkeypatch)
+        making = asyncio.create_task(here.snapshots.create(session.id))
+        await slow.reached()
+        ended: list[bool] = []
+        erase, end = type(here.files).forget, Store.end_erasure
+
+        def erasing(self: Any, *arguments: Any) -> None:
+            erase(self, *arguments)
+            slow.go.set()
+
+        def ending(self: Any, erasure_id: str) -> None:
+            ended.append(making.done())
+            end(self, erasure_id)
+
+        monkeypatch.setattr(type(here.files), "forget", erasing)
+        monkeypatch.setattr(Store, "end_erasure", ending)
+        await here.process.archive.forget(session.id, secret)
+        await making
+        assert ended == [True]
+        assert list(here.files.folder.erasures.iterdir()) == []
+
+
+class TestLettingGo:
+    @pytest.mark.parametrize("let_go", WAYS)
+    async def test_a_snapshot_that_is_being_made_is_finished_first(
+        self, here: Place, session: Session, monkeypatch: pytest.MonkeyPatch, let_go: LettingGo
+    ) -> None:
+        slow = Slow(here, monkeypatch)
+        making = asyncio.create_task(here.snapshots.create(session.id))
+        await slow.reached()
+        letting_go = asyncio.create_task(let_go(here.process, session))
+        slow.go.set()
+        await letting_go
+        assert making.done()
+        await making
+        assert not session.lock.held

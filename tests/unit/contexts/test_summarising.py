@@ -11,8 +11,9 @@ import pytest
 from support.rooms import Answering, Rooms, rooms
 from support.summarising_stub import GOOD
 from ullage.contexts.drafts import Draft
-from ullage.contexts.making_room.summarising import ANSWER_SHARE
+from ullage.contexts.making_room.summarising import ANSWER_SHARE, OutOfDate
 from ullage.contexts.session import Session
+from ullage.providers.base import ChatRequest, Delta, Finished
 from ullage.settings import CompressionSettings
 
 LIMIT = 2048
@@ -87,6 +88,24 @@ async def test_what_leaves_is_handed_over_as_text_where_it_is_too_long_for_that(
     assert await summary(place, session, len(session.state.messages))
     assert len(server.requests) > 1
     assert all("<history>" in request.messages[-1].content for request in server.requests)
+
+
+async def test_nothing_more_of_it_is_sent_when_the_window_is_another(
+    place: Rooms, server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await filled(place, LIMIT - 50)
+    chat = Answering.chat
+
+    async def clearing(self: Answering, request: ChatRequest) -> AsyncGenerator[Delta | Finished]:
+        async for item in chat(self, request):
+            yield item
+        await place.conversations.clear(session.id)
+
+    monkeypatch.setattr(Answering, "chat", clearing)
+    with pytest.raises(OutOfDate):
+        await summary(place, session, len(session.state.messages))
+    assert len(server.requests) == 1
+    assert session.rejected_summaries == 0
 
 
 async def test_the_answer_may_be_longer_than_the_summary_since_json_is(place: Rooms, server: Answering) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from attrs import define
 
 from support.rooms import Answering, Rooms, rooms
 from ullage.contexts.drafts import Draft
+from ullage.contexts.keeping import unfinished
 from ullage.contexts.keeping.unfinished import UnfinishedErasures
 from ullage.store import erasure
 from ullage.store.erasure import Erasure
@@ -27,11 +29,15 @@ class Place:
     later: Rooms
 
     async def end(self) -> None:
-        await UnfinishedErasures(self.later.sessions, self.later.snapshots).end()
+        await self.erasures.end(await self.later.sessions.store.run(lambda store: store.unfinished_erasures()))
 
-    async def restored(self) -> list[str]:
-        await self.later.snapshots.restore(self.snapshot_id)
-        session = await self.later.sessions.get(self.context_id)
+    @property
+    def erasures(self) -> UnfinishedErasures:
+        return UnfinishedErasures(self.later.sessions, self.later.snapshots)
+
+    async def restored(self, context_id: str | None = None) -> list[str]:
+        await self.later.snapshots.restore(self.snapshot_id, context_id)
+        session = await self.later.sessions.get(context_id or self.context_id)
         return [message.content for message in session.state.messages]
 
     def notes(self) -> list[str]:
@@ -78,12 +84,56 @@ async def test_what_another_process_holds_is_left_to_it(place: Place) -> None:
     assert place.notes() == []
 
 
+async def looked_at(place: Place) -> None:
+    """Time for several looks at what is unfinished, which take turns with these."""
+    for _ in range(20):
+        await place.later.sessions.store.run(lambda store: store.unfinished_erasures())
+
+
+async def test_it_ends_when_the_other_process_lets_go(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "PAUSE_S", 0.0)
+    other = rooms(place.folder, Answering())
+    await other.conversations.append(place.context_id, [Draft("user", "mine")])
+    ending = asyncio.create_task(place.erasures.end_all())
+    try:
+        await looked_at(place)
+        assert (place.notes() != [], ending.done()) == (True, False)
+    finally:
+        await other.close()
+    await asyncio.wait_for(ending, 10)
+    assert (place.notes(), place.is_locked()) == ([], False)
+
+
+async def test_a_new_erasure_is_left_to_whoever_began_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "PAUSE_S", 0.0)
+    other = rooms(place.folder, Answering())
+    await other.conversations.append(place.context_id, [Draft("user", "mine")])
+    ending = asyncio.create_task(place.erasures.end_all())
+    await looked_at(place)
+    new = Erasure(place.later.sessions.stamp.id(), place.context_id, frozenset({place.secret_id}))
+    erasure.note(open_folder(place.folder), new)
+    await looked_at(place)
+    await other.close()
+    await asyncio.wait_for(ending, 10)
+    assert place.notes() == [f"{new.id}.json"]
+
+
+@pytest.mark.parametrize("name", ["main", "other"])
+async def test_until_its_end_a_snapshot_brings_back_nothing_of_it(place: Place, name: str) -> None:
+    """Also for a process that took the context over from the one that was killed."""
+    into = await place.later.open(name)
+    assert await place.restored(into) == ["kept"]
+    shown, _ = await place.later.snapshots.messages(place.snapshot_id, 10)
+    assert [view.content for view in shown] == ["kept"]
+
+
 async def test_one_that_was_not_committed_changes_nothing(place: Place) -> None:
     await place.end()
     before = await place.restored()
     kept = (await place.later.sessions.get(place.context_id)).state.messages[0].id
-    unfinished = Erasure(place.later.sessions.stamp.id(), place.context_id, frozenset({kept}))
-    erasure.note(open_folder(place.folder), unfinished)
+    noted = Erasure(place.later.sessions.stamp.id(), place.context_id, frozenset({kept}))
+    erasure.note(open_folder(place.folder), noted)
+    assert await place.restored() == before
     await place.end()
     assert place.notes() == []
     assert await place.restored() == before

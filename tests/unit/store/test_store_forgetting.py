@@ -76,6 +76,15 @@ class TestWhatIsGone:
         assert forget(store, context, second.id) == {second.id, later.id}
         assert store.history(context, None, 10)[0] == (first, earlier)
 
+    def test_in_a_copy_summaries_that_were_written_after_it_go_too(self, store: Store, context: str) -> None:
+        """There they come before what they had seen, and what they stood for is unknown."""
+        later = message("It saw the secret", summary_of=(), created_at=7)
+        earlier = message("It could not", summary_of=(), created_at=5)
+        secret = message("Secret", created_at=6)
+        store.commit(appending(context, later, earlier, secret))
+        assert forget(store, context, secret.id) == {secret.id, later.id}
+        assert store.history(context, None, 10)[0] == (earlier,)
+
     def test_a_summary_can_be_forgotten_by_itself(self, store: Store, context: str) -> None:
         (first,) = said(store, context, 1)
         summary = message("In short", summary_of=(first.id,))
@@ -159,6 +168,16 @@ class TestTheLog:
         forget(store, context, first.id)
         assert store.operations([context], None, 3)[:2] == before
 
+    def test_an_operation_whose_marks_are_all_forgotten_can_be_undone(self, store: Store, context: str) -> None:
+        first, second = said(store, context, 2)
+        change = WindowChange((second.id,), (), (first.id, second.id), masked=MarkChange((first.id,)))
+        compress = windowing(context, [first.id], "compress", change=change)
+        store.commit(compress)
+        forget(store, context, first.id)
+        store.commit(undoing(context, compress.operation.id))
+        assert logged(store, context, compress.operation).undone
+        assert store.check() == []
+
     def test_an_undone_operation_stays_undone(self, store: Store, context: str) -> None:
         (first,) = said(store, context, 1)
         clear = windowing(context, [], change=WindowChange((first.id,), (), (first.id,)))
@@ -167,14 +186,13 @@ class TestTheLog:
         forget(store, context, first.id)
         assert logged(store, context, clear.operation).undone
 
-    def test_what_was_taken_out_is_not_taken_for_an_append(self, store: Store, context: str) -> None:
+    def test_an_undo_has_nothing_to_do_with_it_any_more(self, store: Store, context: str) -> None:
         first, second, third = said(store, context, 3)
-        change = WindowChange((first.id,), (third.id,), (first.id, second.id))
-        restore = windowing(context, [second.id, third.id], "restore", change=change)
-        store.commit(restore)
-        store.commit(undoing(context, restore.operation.id))
+        change = WindowChange((first.id, second.id), (), (first.id, second.id, third.id))
+        clear = windowing(context, [third.id], "clear", change=change)
+        store.commit(clear)
         forget(store, context, first.id)
-        assert store.taken_back(context) == frozenset()
+        assert store.present_without(context, clear.operation.id) == {second.id: True}
 
 
 class TestHoles:

@@ -47,6 +47,22 @@ def test_it_is_unfinished_until_its_end_is_told(store: Store, context: str, secr
     assert store.unfinished_erasures() == []
 
 
+def test_what_is_being_erased_is_known_from_the_commit_to_the_end(store: Store, context: str, secret: str) -> None:
+    done = operation(context, "forget")
+    erased = store.forget(context, secret, done)
+    assert store.being_erased(context) == erased
+    assert store.being_erased(new_id()) == frozenset()
+    store.end_erasure(done.id)
+    assert store.being_erased(context) == frozenset()
+
+
+def test_what_was_noted_and_not_committed_is_not_being_erased(
+    store: Store, folder: StorageFolder, context: str, secret: str
+) -> None:
+    erasure.note(folder, Erasure(new_id(), context, frozenset({secret})))
+    assert store.being_erased(context) == frozenset()
+
+
 def test_one_killed_after_its_commit_is_brought_to_its_end(
     store: Store, folder: StorageFolder, context: str, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from ullage.conversation.operations import Operation
 from ullage.conversation.transfer.document import Format, read, write
 from ullage.conversation.transfer.transcript import About, Fresh, Transcript, renumbered, with_call_partners
 from ullage.errors import ContextBusy, InvalidArgument, UllageError, UnknownContext, UnknownMessage
+from ullage.store.records import ContextRecord
 from ullage.store.store import Store
 
 HISTORY_PAGE = 500
@@ -98,10 +99,12 @@ class Archive:
                 reason="answering",
             )
         await self.guard.background.stop(session)  # a summary that is being written might quote it
+        erasure = self.sessions.operation(context_id, "forget", {})
         async with session.mutex:
             await self.sessions.own(session)
             begin()
-            await finish(self._erase(session, message_id, self.sessions.operation(context_id, "forget", {})))
+            await finish(self._erase(session, message_id, erasure))
+        await finish(self._end_erasure(session, erasure.id))
         self.sessions.stale(context_id)
 
     async def _history(self, context_id: str) -> tuple[Message, ...]:
@@ -133,7 +136,7 @@ class Archive:
                 "systemPromptTaken": bool(prompt),
             }
             planned = _adding(self.sessions.operation(session.id, "import", detail), state, transcript)
-            record = attrs.evolve(state.record, system_prompt=prompt) if prompt else None
+            record = _with_prompt(state.record, prompt) if prompt else None
             return attrs.evolve(planned, commit=attrs.evolve(planned.commit, record=record))
 
         await self.sessions.change(session, plan)
@@ -157,11 +160,19 @@ class Archive:
         try:
             erased = await self.sessions.store.run(lambda store: store.forget(session.id, message_id, operation))
         except UnknownMessage:
-            await self.forget_in_snapshots(session.id, frozenset({message_id}))
+            # An earlier try may have erased it, with its summaries, and left them all in the snapshots.
+            left = await self.sessions.store.run(lambda store: store.being_erased(session.id))
+            await self.forget_in_snapshots(session.id, left | {message_id})
             raise
         await self._reload(session)
         await self.forget_in_snapshots(session.id, erased)
-        await self.sessions.store.run(lambda store: store.end_erasure(operation.id))
+
+    async def _end_erasure(self, session: Session, erasure_id: str) -> None:
+        """When every snapshot that was being made has come without what was erased: a process that is killed before
+        leaves the note of it, and the next one finds the snapshot."""
+        if session.keeping:
+            await asyncio.wait(tuple(session.keeping))
+        await self.sessions.store.run(lambda store: store.end_erasure(erasure_id))
 
     async def _reload(self, session: Session) -> None:
         """Let go of everything that may hold what was erased. The cache of counts holds figures alone."""
@@ -188,6 +199,11 @@ def _transcript(state: ContextState, messages: tuple[Message, ...], now: int) ->
         carried=state.carried & state.pinned & present,
         masked=state.masked & present,
     )
+
+
+def _with_prompt(record: ContextRecord, prompt: str) -> ContextRecord:
+    """The prompt is the context's own from now on, also when the mode ends that it may be in."""
+    return attrs.evolve(record, system_prompt=prompt, own_prompt=prompt if record.mode else None)
 
 
 def _adding(operation: Operation, state: ContextState, transcript: Transcript) -> Planned:

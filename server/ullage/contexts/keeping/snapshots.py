@@ -18,6 +18,7 @@ from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions, unknown_context
 from ullage.contexts.state import ContextState, Planned
 from ullage.contexts.values import (
+    MessageView,
     Restored,
     SnapshotInfo,
     SnapshotMetadata,
@@ -26,6 +27,7 @@ from ullage.contexts.values import (
     SnapshotVerdict,
     UnreadableSnapshot,
 )
+from ullage.contexts.views import view
 from ullage.conversation.gist import gist
 from ullage.conversation.messages import Message
 from ullage.conversation.operations import Origin
@@ -33,7 +35,7 @@ from ullage.errors import CorruptSnapshot, InvalidArgument, NotSupported, StoreF
 from ullage.settings import SnapshotSettings
 from ullage.store.records import Commit
 from ullage.store.snapshot_files import SnapshotFiles
-from ullage.store.snapshot_records import SnapshotContent, SnapshotHeader, StoredSnapshot
+from ullage.store.snapshot_records import SnapshotContent, SnapshotHeader, SnapshotListing, StoredSnapshot
 from ullage.store.snapshot_shape import LONGEST_SUMMARY
 from ullage.store.store import Store
 
@@ -101,10 +103,25 @@ class Snapshots:
         if context_id is not None:
             self.sessions.locks.lock(context_id)  # UnknownContext where that can't be an id
         listing = await asyncio.to_thread(self.files.listing, context_id)
+        self._recount(listing, list(self._totals) if context_id is None else [context_id])
         if context_id is not None and not (listing.snapshots or listing.unreadable):
             await self._require_context(context_id)
         unreadable = tuple(UnreadableSnapshot(each.name, each.reason) for each in listing.unreadable)
         return SnapshotPage(tuple(_info(each) for each in listing.snapshots), unreadable)
+
+    async def messages(self, snapshot_id: str, limit: int) -> tuple[list[MessageView], bool]:
+        """The newest messages of a snapshot, ascending, and whether there are older ones. They are counted for the
+        model that its context has by now.
+
+        Raises UnknownSnapshot, CorruptSnapshot, UnknownContext.
+        """
+        source = await asyncio.to_thread(self.files.find, snapshot_id)
+        session = await self._target(source, None)
+        content = await self._content_of(source, snapshot_id)
+        shown = content.messages[-limit:]
+        counts, counted_by = await self.sessions.alone(session.state, shown)
+        page = [view(m, tokens, counted_by, content.pinned) for m, tokens in zip(shown, counts, strict=True)]
+        return page, len(content.messages) > limit
 
     async def restore(self, snapshot_id: str, context_id: str | None = None) -> Restored:
         """Put a snapshot's messages in place of the window, with their pins; into another context under new ids.
@@ -117,7 +134,7 @@ class Snapshots:
 
         async def plan(state: ContextState) -> Planned:
             # Read under the mutex, so that what is being forgotten can't come back out of what was read before.
-            _, content = await asyncio.to_thread(self.files.read, source, snapshot_id)
+            content = await self._content_of(source, snapshot_id)
             said: dict[str, Message] = {}
             if session.id == source:
                 said = await self._said(state, content.messages)
@@ -157,8 +174,7 @@ class Snapshots:
         if known is None or self.clock() - known.at > FRESH_S:
             changes, at = self._changes, self.clock()
             listing = await asyncio.to_thread(self.files.listing, context_id)
-            size = sum(each.size_bytes for each in listing.snapshots)
-            known = _Totals(len(listing.snapshots), size, at)
+            known = _totals(listing, context_id, at)
             if changes == self._changes:
                 self._totals[context_id] = known
         return known.count, known.bytes
@@ -189,12 +205,13 @@ class Snapshots:
         self, session: Session, summary: str | None, trigger: SnapshotTrigger, origin: Origin
     ) -> SnapshotInfo:
         await self.sessions.own_now(session)
-        while True:
-            state = session.state
-            header = await self._header(session, state, summary, trigger)
-            stored = await self._written(session, state, header, origin)
-            if stored is not None:
-                break
+        with session.keeps():
+            while True:
+                state = session.state
+                header = await self._header(session, state, summary, trigger)
+                stored = await self._written(session, state, header, origin)
+                if stored is not None:
+                    break
         detail: dict[str, object] = {"snapshotId": header.id, "trigger": trigger}
         self.sessions.tell("snapshotCreated", session, detail)
         return _info(stored)
@@ -276,6 +293,12 @@ class Snapshots:
             await asyncio.sleep(0)
         return ids
 
+    async def _content_of(self, context_id: str, snapshot_id: str) -> SnapshotContent:
+        """Without what was forgotten, also where an erasure was cut short before it came to this file."""
+        _, content = await asyncio.to_thread(self.files.read, context_id, snapshot_id)
+        erased = await self.sessions.store.run(lambda store: store.being_erased(context_id))
+        return await asyncio.to_thread(content.without, erased) if erased else content
+
     async def _require_context(self, context_id: str) -> None:
         if await self.sessions.store.run(lambda store: store.context(context_id)) is None:
             raise unknown_context()
@@ -309,6 +332,14 @@ class Snapshots:
         except StoreFull:
             logger.warning("A snapshot that is not wanted any more could not be removed")
 
+    def _recount(self, listing: SnapshotListing, context_ids: Sequence[str]) -> None:
+        """Listing sets damaged files aside, and these are counted no more, also where they are being counted now."""
+        self._changes += bool(listing.unreadable)
+        for context_id in context_ids:
+            known = self._totals.get(context_id)
+            if known is not None and known != _totals(listing, context_id, known.at):
+                self._changed(context_id)
+
     def _changed(self, context_id: str | None) -> None:
         """Look at the files anew; None: at those of every context."""
         self._changes += 1
@@ -317,6 +348,11 @@ class Snapshots:
         else:
             self._totals.pop(context_id, None)
         self.sessions.stale(context_id)
+
+
+def _totals(listing: SnapshotListing, context_id: str, at: float) -> _Totals:
+    sizes = [each.size_bytes for each in listing.snapshots if each.header.context_id == context_id]
+    return _Totals(len(sizes), sum(sizes), at)
 
 
 def _content(state: ContextState) -> SnapshotContent:

@@ -26,7 +26,7 @@ class BackgroundCompressions:
     _running: set[Session] = Factory(set)
 
     def start(self, session: Session, aim: Aim) -> None:
-        if session.compressing is not None or session.partings:
+        if session.compressing is not None or session.is_let_go:
             return
         self._running.add(session)
         session.compressing = asyncio.create_task(self._run(session, aim))

@@ -9,7 +9,7 @@ import attrs
 from attrs import define, frozen
 
 from ullage.contexts.making_room.progress import Report, unreported
-from ullage.contexts.making_room.summarising import Summariser
+from ullage.contexts.making_room.summarising import OutOfDate, Summariser
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.state import ContextState, Planned, replacing
@@ -39,13 +39,15 @@ Means: TypeAlias = Literal["toolResults", "summary", "truncation"]
 @frozen
 class Aim:
     """What a compression is for. ``target`` and ``ceiling`` are tokens of the whole window: what it should come down
-    to (None: as far as the newest messages allow), and what it must come under for the next request (None: nothing)."""
+    to (None: as far as the newest messages allow), and what it must come under for the next request (None: nothing).
+    ``kept`` is a window that was kept before: nothing leaves that is not in it, and no other window is compressed."""
 
     strategy: Strategy
     target: int | None = None
     ceiling: int | None = None
     origin: Origin = "client"
     kind: Literal["compress", "trim"] = "compress"
+    kept: ContextState | None = None
 
 
 @frozen
@@ -60,10 +62,6 @@ class _Reduced:
     means: tuple[Means, ...]
     before: int
     after: int
-
-
-class _OutOfDate(Exception):
-    """The window is no longer the one that was planned on."""
 
 
 @define(eq=False)
@@ -117,15 +115,24 @@ class Compressions:
         leave was pinned, or what was said since is too much for the ceiling), it begins anew, the last time without a
         model. What nobody asked for and nobody waits for ends there: whoever changed the window has decided.
         """
+        session.reductions += 1
+        self.sessions.stale(session.id)
+        try:
+            return await self._reduce(session, aim, report)
+        finally:
+            session.reductions -= 1
+            self.sessions.stale(session.id)
+
+    async def _reduce(self, session: Session, aim: Aim, report: Report) -> CompressionResult | None:
         for attempt in range(1, MOST_ATTEMPTS + 1):
             state = session.state
             last = aim if attempt < MOST_ATTEMPTS else attrs.evolve(aim, strategy="truncate")
-            made, summary = await self._made(session, state, last, report)
-            if made is None:
-                return None
             try:
+                made, summary = await self._made(session, state, last, report)
+                if made is None or not _is_kept(aim.kept, state, made):
+                    return None
                 return await self._commit(session, state, made, summary, last)
-            except _OutOfDate:
+            except OutOfDate:
                 if aim.origin == "guard" and aim.ceiling is None:
                     return None
         return None
@@ -148,7 +155,8 @@ class Compressions:
         if made is None or not made.summarised:
             return made, None
         report("Summarising the earlier conversation", None)
-        content = await self.summariser.summarise(session, state, made.leaving, self._summary_tokens(session, usage))
+        room, is_awaited = self._summary_tokens(session, usage), aim.origin == "client"
+        content = await self.summariser.summarise(session, state, made.leaving, room, is_awaited=is_awaited)
         if content is not None:
             summary = self._summary_message(content, made)
             reduced = await self._reduced(session, state, state, made, summary)
@@ -196,19 +204,19 @@ class Compressions:
     async def _commit(
         self, session: Session, planned_on: ContextState, made: Plan, summary: Message | None, aim: Aim
     ) -> CompressionResult | None:
-        """Apply a plan to the window as it is by now; None where it gains nothing. Raises _OutOfDate."""
+        """Apply a plan to the window as it is by now; None where it gains nothing. Raises OutOfDate."""
         applied: list[_Reduced] = []
 
         async def commit(now: ContextState) -> Planned | None:
             applied.clear()
             if not _still_holds(made, planned_on, now):
-                raise _OutOfDate
+                raise OutOfDate
             reduced = await self._reduced(session, planned_on, now, made, summary)
             if reduced.after >= reduced.before:
                 return None
             if aim.ceiling is not None and reduced.after > aim.ceiling:
                 if len(now.messages) > len(planned_on.messages):
-                    raise _OutOfDate
+                    raise OutOfDate
                 return None
             applied.append(reduced)
             return self._replacing(now, reduced, aim)
@@ -298,8 +306,17 @@ def _stands_for(leaving: tuple[Message, ...]) -> tuple[str, ...]:
 
 def _still_holds(made: Plan, planned_on: ContextState, now: ContextState) -> bool:
     """Whether the window only grew since, and nothing that is to leave or to be masked was pinned."""
-    touched = {m.id for m in made.leaving} | (made.masked - planned_on.masked)
-    return now.epoch == planned_on.epoch and touched.isdisjoint(now.pinned - planned_on.pinned)
+    return now.epoch == planned_on.epoch and _touched(made, planned_on).isdisjoint(now.pinned - planned_on.pinned)
+
+
+def _is_kept(kept: ContextState | None, state: ContextState, made: Plan) -> bool:
+    """Whether the window only grew since it was kept, and what was said since stays as it is."""
+    return kept is None or (state.epoch == kept.epoch and _touched(made, state).issubset(kept.ids))
+
+
+def _touched(made: Plan, state: ContextState) -> set[str]:
+    """What is to leave or to be masked."""
+    return {m.id for m in made.leaving} | (made.masked - state.masked)
 
 
 def _means(newly_masked: frozenset[str], left: tuple[Message, ...], summary: Message | None) -> tuple[Means, ...]:

@@ -11,15 +11,18 @@ from typing import Literal, Protocol, TypeAlias
 import attrs
 from attrs import Factory, define, frozen
 
+from ullage.contexts.conversation import Conversations
+from ullage.contexts.finishing import ended
 from ullage.contexts.keeping.snapshots import Snapshots
 from ullage.contexts.making_room.background import BackgroundCompressions
 from ullage.contexts.making_room.compression import Aim, Compressions
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions
 from ullage.contexts.sizes import Sizes
+from ullage.contexts.state import ContextState
 from ullage.contexts.views import grouped
 from ullage.conversation.usage import Usage
-from ullage.errors import UllageError
+from ullage.errors import NothingToUndo, UllageError
 from ullage.memory.guard import HIGH, CacheMemory, Gauge, GaugeLevel, is_higher, memory_gauge, tokens_that_fit
 
 logger = logging.getLogger(__name__)
@@ -73,6 +76,15 @@ class _Case:
         return tokens_that_fit(self.memory.room_bytes or 0, self.memory.bytes_per_token) or 0
 
 
+@frozen
+class _Cleared:
+    """What left a window in an emergency, and the two ways to bring it back."""
+
+    removed: int
+    operation_id: str
+    snapshot_id: str
+
+
 _Carry: TypeAlias = Callable[[_Case], Awaitable[_Outcome]]
 
 
@@ -85,11 +97,17 @@ class MemoryGuard:
     compressions: Compressions
     background: BackgroundCompressions
     snapshots: Snapshots
+    conversations: Conversations
     person: Person
     clock: Callable[[], float] = time.monotonic
     _levels: dict[str, GaugeLevel] = Factory(dict)
     _acted_at: dict[str, float] = Factory(dict)
     _asking: set[asyncio.Task[None]] = Factory(set)
+
+    async def close(self) -> None:
+        """End the questions that nobody has answered yet, and what is being done by answers."""
+        for asking in tuple(self._asking):
+            await ended(asking)
 
     async def look(self) -> None:
         """One look at every open context; where a gauge rose, or stays up after the cooldown, something is done."""
@@ -139,6 +157,8 @@ class MemoryGuard:
         return outcome
 
     async def _outcome(self, case: _Case, action: Action) -> _Outcome:
+        if case.session.is_let_go:
+            return "under way"  # whoever wants the context next has it looked at anew
         carry_out: dict[Action, _Carry] = {"compress": self._compress, "reduce": self._reduce, "clear": self._clear}
         try:
             return await carry_out[action](case)
@@ -172,25 +192,45 @@ class MemoryGuard:
         return "idle" if await self.sizes.reduce(case.session, unbidden=True) is None else "done"
 
     async def _clear(self, case: _Case) -> _Outcome:
-        """A snapshot first: without one nothing leaves. Then as much as needs to, a smaller size, and the question.
-        Where the size can't be made smaller, nothing would be gained by it."""
+        """As much leaves as needs to, then a smaller size, and the question. Where the size can't be made smaller,
+        nothing would be gained by it."""
         session, needed = case.session, await self._needed_tokens(case)
-        aim = Aim("truncate", needed, needed, "guard")
+        aim = Aim("truncate", needed, needed, "guard", kept=session.state)
         if not self.sizes.can_reduce(session) or (after := await self.compressions.preview(session, aim)) is None:
             return "idle"
-        if not session.has_grown(case.usage):
+        if session.is_wanted(case.usage):
             return "failed"
-        snapshot = await self.snapshots.before_clearing(session, "Before memory ran short")
-        aim = attrs.evolve(aim, ceiling=max(needed, after))
-        cleared = await self.compressions.reduce(session, aim)
-        if cleared is None:
-            return "failed"
+        cleared = await self._unless_let_go(session, attrs.evolve(aim, ceiling=max(needed, after)))
+        if not isinstance(cleared, _Cleared):
+            return cleared
         switches = self.sessions.settings().memory.guard
         if switches.reduce:
             await self._outcome(case, "reduce")
         if switches.notify:
-            self._keep(self._ask(case, snapshot.id, removed=cleared.removed))
+            self._keep(self._ask(case, cleared))
         return "done"
+
+    async def _unless_let_go(self, session: Session, aim: Aim) -> _Cleared | _Outcome:
+        """Clear in a task of its own: whoever lets go of the context ends that, and not the looking at others."""
+        clearing = asyncio.create_task(self._cleared(session, aim))
+        try:
+            await asyncio.wait([clearing])
+        finally:
+            if not clearing.done():
+                await ended(clearing)
+        return "under way" if clearing.cancelled() else clearing.result()
+
+    async def _cleared(self, session: Session, aim: Aim) -> _Cleared | _Outcome:
+        """A snapshot first: nothing leaves that is in none. A window that was changed meanwhile is looked at anew."""
+        assert aim.kept is not None, "the guard's clear keeps what it clears"
+        if session.is_let_go:
+            return "under way"
+        with session.at_work():
+            snapshot = await self.snapshots.before_clearing(session, "Before memory ran short")
+            cleared = await self.compressions.reduce(session, aim)
+        if cleared is None:
+            return "failed" if _is_same_window(session.state, aim.kept) else "under way"
+        return _Cleared(cleared.removed, cleared.operation_id, snapshot.id)
 
     def _calm_tokens(self, case: _Case, share: float) -> int:
         """The most tokens in use with which the gauge shows ``share``."""
@@ -207,15 +247,15 @@ class MemoryGuard:
     def _minimum(self) -> int:
         return self.sessions.settings().context.min_size
 
-    async def _ask(self, case: _Case, snapshot_id: str, *, removed: int) -> None:
+    async def _ask(self, case: _Case, cleared: _Cleared) -> None:
         session = case.session
         text = (
-            f"Memory was nearly used up. {grouped(removed)} older messages left the window of"
+            f"Memory was nearly used up. {grouped(cleared.removed)} older messages left the window of"
             f" “{session.state.record.name}”; a snapshot of it was made before."
         )
         answer = await self.person.ask(text, (RESTORE, COMPRESS_MORE, REDUCE, CARRY_ON))
         ways: dict[str, Callable[[], Coroutine[object, object, None]]] = {
-            RESTORE: lambda: self._restore(session, snapshot_id),
+            RESTORE: lambda: self._restore(session, cleared),
             COMPRESS_MORE: lambda: self._compress_more(session),
             REDUCE: lambda: self._reduce_by_request(session),
         }
@@ -226,10 +266,14 @@ class MemoryGuard:
         except UllageError as error:
             self.person.tell(error.message)
 
-    async def _restore(self, session: Session, snapshot_id: str) -> None:
-        """What the person wants back is not taken away again until something is added to it."""
-        restored = await self.snapshots.restore(snapshot_id, session.id)
-        session.attempted_tokens = restored.usage.tokens
+    async def _restore(self, session: Session, cleared: _Cleared) -> None:
+        """By an undo, so that what was said since stays; where it was undone before, the window that was kept. It is
+        not taken away again until something is added to it."""
+        try:
+            await self.conversations.undo(session.id, cleared.operation_id)
+        except NothingToUndo:
+            restored = await self.snapshots.restore(cleared.snapshot_id, session.id)
+            session.taken_back(restored.usage, wanted=True)
 
     async def _compress_more(self, session: Session) -> None:
         await self.compressions.compress(session.id)
@@ -242,3 +286,7 @@ class MemoryGuard:
         task = asyncio.create_task(work)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
+
+
+def _is_same_window(one: ContextState, other: ContextState) -> bool:
+    return (one.epoch, len(one.messages)) == (other.epoch, len(other.messages))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 import attrs
-from attrs import define
+from attrs import define, frozen
 
 from ullage.contexts.active_model import ActiveModel
 from ullage.contexts.making_room.precedence import Precedence
@@ -42,26 +42,52 @@ FAR_TOO_LONG = 2
 TEMPERATURE = 0.2
 
 
+class OutOfDate(Exception):
+    """The window is no longer the one that was looked at."""
+
+
+@frozen(eq=False)
+class _Request:
+    """A summary of ``leaving``, the messages of ``state`` that leave the window, in ``most_tokens`` at most."""
+
+    session: Session
+    state: ContextState
+    leaving: Sequence[Message]
+    active: ActiveModel
+    most_tokens: int
+
+
 @define(eq=False)
 class Summariser:
     sessions: Sessions
     precedence: Precedence
 
     async def summarise(
-        self, session: Session, state: ContextState, leaving: Sequence[Message], most_tokens: int
+        self,
+        session: Session,
+        state: ContextState,
+        leaving: Sequence[Message],
+        most_tokens: int,
+        *,
+        is_awaited: bool = False,
     ) -> str | None:
         """What is to stand for the messages that leave the window, as Markdown; None where the model gives none that
-        has the asked shape. An earlier summary among them is folded in. Cancelling ends the request."""
+        has the asked shape. An earlier summary among them is folded in. Cancelling ends the request.
+
+        Raises OutOfDate where the window is another before all of it was asked for: what was erased from it meanwhile
+        must not be sent once more.
+        """
         active = await self.sessions.models.active_if_any(state.record)
         if active is None:
             return None
+        request = _Request(session, state, leaving, active, most_tokens)
 
         async def ask() -> Sections | None:
             async with asyncio.timeout(LONGEST_S):
-                return await self._sections(session, state, leaving, active, most_tokens)
+                return await self._sections(request)
 
         try:
-            sections = await self.precedence.summary(session, active, ask)
+            sections = await self.precedence.summary(session, active, ask, is_awaited=is_awaited)
         except (TimeoutError, UllageError) as error:
             logger.info("No summary could be had: %s", getattr(error, "kind", "it took too long"))
             sections = None
@@ -83,34 +109,26 @@ class Summariser:
             left = shortened(left)
         return content
 
-    async def _sections(
-        self,
-        session: Session,
-        state: ContextState,
-        leaving: Sequence[Message],
-        active: ActiveModel,
-        most_tokens: int,
-    ) -> Sections | None:
+    async def _sections(self, request: _Request) -> Sections | None:
         """Going on from the conversation as it stands costs hardly more than the answer, since the server has all of it
         in its cache: from all of it, or from as much of its beginning as there is room for. Where what leaves is more
         than that, the history is handed over as text."""
-        request = instruction(_earlier(leaving), most_tokens)
-        room = _answer_tokens(most_tokens) + session.tools_tokens
-        prompt = await self._extending(state, leaving, active, request, room)
+        prompt = await self._extending(request)
         if prompt is not None:
-            return parse(await self._answer(session, active, prompt, most_tokens, session.tools))
-        return await self._by_pieces(session, state, leaving, active, most_tokens)
+            return parse(await self._answer(request, prompt, request.session.tools))
+        return await self._by_pieces(request)
 
-    async def _extending(
-        self, state: ContextState, leaving: Sequence[Message], active: ActiveModel, request: str, room: int
-    ) -> tuple[SentMessage, ...] | None:
+    async def _extending(self, request: _Request) -> tuple[SentMessage, ...] | None:
         """The longest beginning of the conversation that leaves so much room with the request as its last words; None
         where all that is to leave is longer."""
+        state = request.state
+        last_words = instruction(_earlier(request.leaving), request.most_tokens)
+        room = _answer_tokens(request.most_tokens) + request.session.tools_tokens
         counter = self.sessions.counter(state.record)
-        [added] = await counter.alone([_user(request)])
-        limit = await self.sessions.models.limit(active)
+        [added] = await counter.alone([_user(last_words)])
+        limit = await self.sessions.models.limit(request.active)
         most = None if limit is None else limit - added - room
-        ends, fitting = _ends(state.messages, leaving), None
+        ends, fitting = _ends(state.messages, request.leaving), None
         low, high = 0, len(ends) - 1
         middle = high  # most often there is room for all
         while low <= high:
@@ -120,71 +138,63 @@ class Summariser:
             else:
                 high = middle - 1
             middle = (low + high) // 2
-        return None if fitting is None else _with_request([group.message for group in fitting], request)
+        return None if fitting is None else _with_request([group.message for group in fitting], last_words)
 
-    async def _by_pieces(
-        self,
-        session: Session,
-        state: ContextState,
-        leaving: Sequence[Message],
-        active: ActiveModel,
-        most_tokens: int,
-    ) -> Sections | None:
+    async def _by_pieces(self, request: _Request) -> Sections | None:
         """Each piece with the summary of those before it."""
-        spoken = [m for m in leaving if m.summary_of is None]
-        counter = self.sessions.counter(state.record)
-        limit = await self.sessions.models.limit(active)
+        most_tokens = request.most_tokens
+        spoken = [m for m in request.leaving if m.summary_of is None]
+        counter = self.sessions.counter(request.state.record)
+        limit = await self.sessions.models.limit(request.active)
         costs = await counter.alone(spoken)
         [frame] = await counter.alone([_user(handover("", None, most_tokens))])
         room = sum(costs) if limit is None else limit - frame - most_tokens - _answer_tokens(most_tokens)
-        earlier, sections = _earlier(leaving), None
+        earlier, sections = _earlier(request.leaving), None
         for part in pieces(spoken, costs, max(room, 1)):
             history = transcript(spoken[part.start : part.stop])
             prompt = (SentMessage("user", handover(history, earlier, most_tokens)),)
-            sections = parse(await self._answer(session, active, prompt, most_tokens))
+            sections = parse(await self._answer(request, prompt))
             if sections is None:
                 return None
             earlier = render(sections, files_of(()))
         return sections
 
     async def _answer(
-        self,
-        session: Session,
-        active: ActiveModel,
-        messages: tuple[SentMessage, ...],
-        most_tokens: int,
-        tools: tuple[ToolDefinition, ...] = (),
+        self, request: _Request, messages: tuple[SentMessage, ...], tools: tuple[ToolDefinition, ...] = ()
     ) -> str:
         """The text of an answer in the asked form; a server that refuses to be told a form is asked without. ``tools``
         are not to be called: they stand in the prompt as the server has it in its cache."""
         plain = AnswerOptions(
-            max_tokens=_answer_tokens(most_tokens),
+            max_tokens=_answer_tokens(request.most_tokens),
             temperature=TEMPERATURE,
             tools=tools,
             tool_choice="none" if tools else None,
         )
-        formed = attrs.evolve(plain, thinking=False, response_schema=summary_schema(most_tokens))
-        request = ChatRequest(active.name, messages, formed, active.request_size)
+        formed = attrs.evolve(plain, thinking=False, response_schema=summary_schema(request.most_tokens))
         try:
-            return await self._streamed(session, active, request)
+            return await self._streamed(request, messages, formed)
         except WindowExceeded:
             raise
         except ProviderError:
-            return await self._streamed(session, active, attrs.evolve(request, options=plain))
+            return await self._streamed(request, messages, plain)
 
-    async def _streamed(self, session: Session, active: ActiveModel, request: ChatRequest) -> str:
+    async def _streamed(self, request: _Request, messages: tuple[SentMessage, ...], options: AnswerOptions) -> str:
+        session, active = request.session, request.active
+        if session.state.epoch != request.state.epoch:
+            raise OutOfDate
+        chat = ChatRequest(active.name, messages, options, active.request_size)
         text: list[str] = []
 
         async def listen() -> None:
             length = 0
-            async with aclosing(active.provider.chat(request)) as stream:
+            async with aclosing(active.provider.chat(chat)) as stream:
                 async for item in stream:
                     if isinstance(item, Delta):
                         text.append(item.text)
                         length += len(item.text)
                     elif isinstance(item, Finished):
                         _account(session, item)
-                    if length > (request.options.max_tokens or 0) * LONGEST_ANSWER_SHARE:
+                    if length > (options.max_tokens or 0) * LONGEST_ANSWER_SHARE:
                         break
 
         await self.sessions.models.watched(active, listen())
