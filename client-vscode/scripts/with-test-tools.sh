@@ -4,7 +4,7 @@
 #   client-vscode/scripts/with-test-tools.sh [--node] COMMAND [ARGUMENT…]
 #
 # Without a command it only sets up; with --node it is content with Node, which is all that building needs.
-# Node with npm, a real VS Code served to a browser (code-server) and the browser, each of one version. The first run
+# Node with npm and a real VS Code served to a browser (code-server), each of one version, and a Chromium. The first run
 # takes some three minutes and 900 MB in the cache folder; later ones find everything there. Only Python is taken for
 # granted: Node comes from the Python package index. The command sees `node` and `npm` on its PATH, and
 # ULLAGE_CODE_SERVER and ULLAGE_CHROMIUM.
@@ -13,7 +13,9 @@ set -euo pipefail
 NODE=24.19.0
 CODE_SERVER=4.139.1
 CACHE=${ULLAGE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ullage-tests}
-PYTHON=${PYTHON:-python3}
+# The project's own environment has pip for certain; the system's Python may lack it.
+PYTHON=$(cd "$(dirname "$0")/../.." && pwd)/.venv/bin/python
+[ -x "$PYTHON" ] || PYTHON=python3
 
 say() { echo "test tools: $*" >&2; }
 give_up() { say "$*"; exit 1; }

@@ -1,7 +1,7 @@
 -- What the scripts here share: their order, reports to the test that started them, and waiting.
 
 local harness = { order = vim.json.decode(vim.env.ORDER) }
-package.path = harness.order.scripts .. "/?.lua;" .. package.path
+vim.opt.runtimepath:prepend(harness.order.client)
 
 --- A line of JSON for the test.
 function harness.report(name, value)

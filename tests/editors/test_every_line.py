@@ -1,4 +1,4 @@
-"""Every line of `/context`, as a person types it in a real Neovim and in the terminal, on the same conversation.
+"""Every line of `/context`, as a person types it in real editors and in the terminal, on the same conversation.
 
 `pytest -s` prints what each shows.
 """
@@ -14,8 +14,10 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from support import emacs, neovim
+from support.emacs import Emacs, lisp
 from support.every_line import ENOUGH_S, STEPS, Harbour, Step, conversation, flowing, harbour
-from support.neovim import NONE_FOUND, Neovim, installed, running
+from support.neovim import Neovim, running
 from ullage.contexts.commands.lines import EXECUTABLE, EXECUTED_AS, LINES
 
 PROMPT = r"(?:^|\n)(?:\x1b\[\?2004h)?> $"
@@ -26,12 +28,17 @@ _DEBRIS = re.compile(r"\\[^\s]|\*\*|`/|\| ---")
 by_step = pytest.mark.parametrize("number", range(len(STEPS)), ids=lambda i: f"{STEPS[i].name}-{STEPS[i].argument}")
 
 
-@pytest.fixture(scope="module", params=[*installed(), "terminal"], ids=str)
+@pytest.fixture(scope="module", params=[*neovim.installed(), *emacs.installed(), "terminal"], ids=str)
 def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What each step has shown."""
     root = tmp_path_factory.mktemp("harbour")
     place = request.param
-    shown = asyncio.run(_in_terminal(root) if place == "terminal" else _in_neovim(place, root))
+    if isinstance(place, Neovim):
+        shown = asyncio.run(_in_neovim(place, root))
+    elif isinstance(place, Emacs):
+        shown = asyncio.run(_in_emacs(place, root))
+    else:
+        shown = asyncio.run(_in_terminal(root))
     for step, text in zip(STEPS, shown, strict=True):
         print(f"--- {place}: {step.line}\n{text}")
     return shown
@@ -49,6 +56,25 @@ async def _in_neovim(nvim: Neovim, root: Path) -> list[str]:
         shown = [await editor.report(step.name) for step in STEPS]
         assert await editor.ended() == 0
     return [text.strip() for text in shown]
+
+
+async def _in_emacs(which: Emacs, root: Path) -> list[str]:
+    async with harbour(root) as place, emacs.edited(which, place.folder, place.environment) as editor:
+        await editor.until("ullage--ready")
+        return [await _line_in_emacs(editor, step) for step in STEPS]
+
+
+async def _line_in_emacs(editor: emacs.Edited, step: Step) -> str:
+    """What one line has shown: a window of its own, or the last lines of the messages."""
+    await editor.lisp('(progn (when (get-buffer "*ullage*") (kill-buffer "*ullage*")) t)')
+    before = await editor.messages()
+    await editor.lisp("(setq line-is-done nil)")
+    await editor.lisp(
+        f"(progn (ullage--run {lisp(step.name)} {lisp(step.argument)} (lambda () (setq line-is-done t))) t)"
+    )
+    await editor.until("line-is-done")
+    window = await editor.lisp('(and (get-buffer "*ullage*") (with-current-buffer "*ullage*" (buffer-string)))')
+    return str(window or (await editor.messages())[len(before) :]).strip()
 
 
 async def _in_terminal(root: Path) -> list[str]:
@@ -81,9 +107,10 @@ def _answer(child: pexpect.spawn[str], step: Step) -> str:
     return "\n".join(line.rstrip() for line in answer.strip("\n").split("\n"))
 
 
-def test_a_real_editor_is_there() -> None:
-    if not installed():
-        pytest.skip(NONE_FOUND)
+def test_real_editors_are_there() -> None:
+    missing = [each.NONE_FOUND for each in (neovim, emacs) if not each.installed()]
+    if missing:
+        pytest.skip(" ".join(missing))
 
 
 def test_every_line_is_typed() -> None:

@@ -103,7 +103,7 @@ async def test_a_person_is_asked_when_memory_ran_short_and_has_it_back(nvim: Neo
     nvml = FakeNvml(tmp_path)
     async with (
         short_of_memory(tmp_path, nvml) as (folder, environment, _),
-        running(nvim, "question.lua", folder, environment, answer=RESTORE, event="restored") as editor,
+        running(nvim, "question.lua", folder, environment, answer=RESTORE, event="undone") as editor,
     ):
         await editor.report("ready")
         nvml.says(Part("A", total=24_000 * MIB, free=0))

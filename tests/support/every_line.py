@@ -55,7 +55,7 @@ STEPS: tuple[Step, ...] = (
     Step("stats", shows=(rf"Tokens {FILLED}", r"Tokens by role system \d+, user \d+", r"modes mason")),
     Step("models", shows=(r"stub-model llamacpp loaded 8,192 1,024",)),
     Step("model", "stub-model", (rf"Now stub-model: {FILLED}\.",)),
-    Step("memory", shows=(r"Memory [\d.]+ GB / [\d.]+ GB \(\d+%\)", r"Available [\d.]+ GB")),
+    Step("memory", shows=(r"Memory [\d.]+ [MG]B / [\d.]+ GB \(\d+%\)", r"Available [\d.]+ GB")),
     Step("size", shows=(r"The context size is [\d,]+ tokens, ",)),
     Step("size", "lots", (r"Give the size in tokens, such as 8192, 8,192 or 8k",)),
     Step("auto", "off", (r"The size stays as it is from now on\.",)),

@@ -276,6 +276,7 @@ class FakeServer:
             "snapshots": 0,
             "autoSize": True,
             "autoCompress": {"enabled": True, "threshold": 0.8},
+            "compressing": False,
             "warning": "none",
             "text": "",
         }

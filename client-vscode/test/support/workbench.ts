@@ -302,18 +302,20 @@ export class Workbench {
     await this.page.locator(".tab.active").filter({ hasText: name }).waitFor();
   }
 
-  /** Adds a folder to the window; where it was on one alone, VS Code loads it anew as one on several. */
+  /** Adds a folder to a window on one alone: VS Code loads it anew as a window on several. */
   async addFolder(path: string): Promise<void> {
-    const hand = await this.hand;
-    const add = () =>
+    const add = async (hand: Hand) =>
       hand.run((api, added) => {
         const folders = api.workspace.workspaceFolders ?? [];
         api.workspace.updateWorkspaceFolders(folders.length, 0, { uri: api.Uri.file(added) });
       }, path);
-    if (new URL(this.page.url()).searchParams.has("workspace")) return add();
-    await this.#loading(async () => {
-      await add();
-      await this.page.waitForURL(/[?&]workspace=/);
+    // In a browser VS Code now and then loads the one folder again instead, and has to be asked once more.
+    await until("several folders", async () => {
+      await this.#loading(async () => {
+        const loaded = this.page.waitForEvent("framenavigated", (frame) => frame === this.page.mainFrame());
+        await Promise.all([loaded, add(await this.hand)]);
+      });
+      return new URL(this.page.url()).searchParams.has("workspace");
     });
   }
 
