@@ -361,13 +361,15 @@ export class Workbench {
     for (const theme of ["dark", "light"] as const) {
       await this.setTheme(theme);
       await arrange();
-      await this.screenshot(`${name}-${theme}`);
+      await this.screenshot(name);
     }
   }
 
+  /** In the theme that is on, which its name ends with. */
   async screenshot(name: string): Promise<void> {
     mkdirSync(SCREENSHOTS, { recursive: true });
-    await this.page.screenshot({ path: `${SCREENSHOTS}${name}.png` });
+    const theme: Theme = (await this.page.locator(".monaco-workbench.vs-dark").count()) ? "dark" : "light";
+    await this.page.screenshot({ path: `${SCREENSHOTS}${name}-${theme}.png` });
   }
 }
 

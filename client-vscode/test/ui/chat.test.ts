@@ -52,7 +52,7 @@ test("the read-only agent calls a tool, and its result goes back to the model", 
   assert.equal(call?.role, "assistant");
   assert.equal(result?.role, "tool");
   assert.ok(result?.content.includes(CELLAR.trim()));
-  await window.screenshot("chat-agent-dark");
+  await window.screenshot("chat-agent");
 });
 
 test("the agent that edits changes a file", async () => {
@@ -73,7 +73,7 @@ test("what the built-in agent sends is too large, and nothing of it is sent", as
   assert.match(answer, /This needs [\d,]+ tokens .* and the model's window has 16,384/);
   assert.match(answer, /Nothing was sent/);
   assert.equal((await machine.model.asked()).length, before);
-  await window.screenshot("chat-too-large-dark");
+  await window.screenshot("chat-too-large");
 });
 
 test("stopping an answer ends it at the model server too, and what has come stays", async () => {

@@ -38,7 +38,7 @@ test("killed in mid-answer the server comes back with the question kept, and say
   await kill();
   await window.chat.answers.filter({ hasText: /server ended/ }).waitFor();
   await window.statusItem(/\d+\/8k/).waitFor();
-  await window.screenshot("killed-light");
+  await window.screenshot("killed");
   const hand = await window.hand;
   const { context } = await hand.request<{ context: { id: string } }>("context/status", {});
   const { messages } = await hand.request<{ messages: { content: string }[] }>("context/messages", {

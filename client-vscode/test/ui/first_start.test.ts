@@ -38,5 +38,5 @@ test("with Python alone, one click brings a model and its first answer, and no s
   assert.notEqual(await window.chat.ask("@ullage Say hello in one sentence."), "");
   const hover = await window.tooltip("ullage.status");
   assert.match((await hover.textContent()) ?? "", /SmolLM2-135M-Instruct/);
-  await window.screenshot("first-answer-light");
+  await window.screenshot("first-answer");
 });

@@ -63,7 +63,7 @@ test("compressing says first what it would come to, and shows that it is being d
   await window.clearNotifications();
   await window.run("Ullage: Compress…");
   assert.match((await window.rows()).join("\n"), /Truncate, [\d,]+ → [\d,]+ tokens \(\d+ %\)/);
-  await window.screenshot("compress-light");
+  await window.screenshot("compress");
   await window.choose("Truncate");
   await window.notification(/Compressed/).waitFor();
 });
@@ -72,7 +72,7 @@ test("the sizes that fit are offered with what limits them", async () => {
   await window.clearNotifications();
   await window.run("Ullage: Set Size…");
   assert.match((await window.rows()).join("\n"), /16,384 tokens, now/);
-  await window.screenshot("size-light");
+  await window.screenshot("size");
   await window.dismiss();
 });
 

@@ -47,7 +47,7 @@ test("the hover shows the whole status with commands that can be clicked", async
     "Switch",
     "Chat",
   ]);
-  await window.screenshot("status-hover-dark");
+  await window.screenshot("status-hover");
   await hover.getByText("Size", { exact: true }).click();
   await window.row("32,768 tokens").first().waitFor();
   await window.dismiss();

@@ -20,7 +20,7 @@ after(() => machine?.stop());
 test("a setting of the wrong type is told by its name, and all else goes on", async () => {
   machine.changeSettings({ "ullage.context.targetSize": "many" });
   await window.notification(/context\.targetSize/).waitFor();
-  await window.screenshot("wrong-setting-light");
+  await window.screenshot("wrong-setting");
   machine.changeSettings({});
   await window.clearNotifications();
   await window.statusItem(READY).waitFor();
@@ -32,7 +32,7 @@ test("a server that is not there is told with what helps, and the next one is st
   await notification.waitFor();
   assert.notDeepEqual(await window.buttons(notification), []);
   await until("a red item", async () => (await window.statusKind("ullage.status")) === "error");
-  await window.screenshot("no-server-light");
+  await window.screenshot("no-server");
   machine.changeSettings({ "ullage.extension.server": SERVER });
   await window.statusItem(READY).waitFor();
 });
@@ -43,7 +43,7 @@ test("a model server that goes away is told in the chat with a way on, and the q
   await machine.model.stop();
   const answer = await window.chat.ask("@ullage Is anybody there?");
   assert.match(answer, /stub-model|llamacpp|127\.0\.0\.1/);
-  await window.screenshot("no-model-light");
+  await window.screenshot("no-model");
   const hand = await window.hand;
   const { context } = await hand.request<{ context: { id: string } }>("context/status", {});
   const kept = await hand.request<{ messages: { content: string }[] }>("context/messages", {

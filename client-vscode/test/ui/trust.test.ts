@@ -30,7 +30,7 @@ test("restricted mode starts nothing and says why", async () => {
   assert.match((await hover.textContent()) ?? "", /starts nothing until you trust this workspace/);
   assert.deepEqual(servers(), []);
   assert.ok(!(await window.offered("Ullage: ")).includes("Ullage: Restart Server"));
-  await window.screenshot("restricted-light");
+  await window.screenshot("restricted");
 });
 
 test("granting trust starts the person's own server, whatever the workspace names", async () => {

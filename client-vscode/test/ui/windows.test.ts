@@ -38,7 +38,7 @@ test("two windows on one folder show the same conversation, and one of them writ
   const warning = second.notification("is writing this context");
   await warning.waitFor();
   assert.deepEqual(await second.buttons(warning), ["Take Over"]);
-  await second.screenshot("two-windows-light");
+  await second.screenshot("two-windows");
   await second.press(warning, "Take Over");
   await second.notification("Cleared: ").waitFor();
   await second.statusItem(EMPTY).waitFor();
