@@ -41,7 +41,8 @@ const ROLES: Readonly<Record<number, "user" | "assistant" | "system">> = {
 };
 
 const PICTURE = "(A picture stood here. The model takes text only.)";
-const NOTE = /^\n*> \*Ullage: [^\n]*\*\n+|\n{2,}> \*Ullage: [^\n]*\*\n*$/g;
+/** Those at the beginning and at the end. The look behind keeps a text of many empty lines from being tried at each. */
+const NOTES = /^(?:\n*> \*Ullage: [^\n]*\*(?=\n|$))+\n*|(?<!\n)(?:\n{2,}> \*Ullage: [^\n]*\*)+\n*$/g;
 
 /** What the extension itself has to say at an answer; taken out again before the answer is sent back to a model. */
 export function note(text: string): string {
@@ -52,13 +53,15 @@ export function note(text: string): string {
  * Results of tools come before the words of the message that brings them: between a call and its result stands nothing
  * else. A picture in the newest message is refused; older ones were asked about before this model was chosen.
  */
-export function newMessages(messages: readonly RequestMessage[]): NewMessage[] {
-  return messages.flatMap((message, index) => sentAs(message, index === messages.length - 1));
+export function newMessages(messages: readonly RequestMessage[], refusesPictures = true): NewMessage[] {
+  return messages.flatMap((message, index) =>
+    sentAs(message, refusesPictures && index === messages.length - 1),
+  );
 }
 
-function sentAs({ role, content, name }: RequestMessage, isNewest: boolean): NewMessage[] {
+function sentAs({ role, content, name }: RequestMessage, refusesPictures: boolean): NewMessage[] {
   const spoken = ROLES[role] ?? "user";
-  if (isNewest && content.some(isPicture)) {
+  if (refusesPictures && content.some(isPicture)) {
     throw new Unsupported("This model takes text only. Take the picture out of your question and ask again.");
   }
   const results = content.filter(isResult).map(resultMessage);
@@ -68,7 +71,7 @@ function sentAs({ role, content, name }: RequestMessage, isNewest: boolean): New
     arguments: JSON.stringify(call.input ?? {}),
   }));
   const said = textOf(content);
-  const text = spoken === "assistant" ? said.replaceAll(NOTE, "") : said;
+  const text = spoken === "assistant" ? said.replaceAll(NOTES, "") : said;
   if (!text && !calls.length) return results;
   const words: NewMessage = { role: spoken, content: text };
   if (calls.length) words.toolCalls = calls;

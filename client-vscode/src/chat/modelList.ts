@@ -15,6 +15,8 @@ export class ModelList implements vscode.Disposable {
   readonly #reports = new Map<string, Promise<Sizes>>();
   #known: Information[] = [];
   #reading: Promise<Information[]> | undefined;
+  /** What was begun before a change knows less than what is begun after it. */
+  #generation = 0;
   #compared = "";
   #lookedAt = 0;
 
@@ -30,6 +32,7 @@ export class ModelList implements vscode.Disposable {
   }
 
   changed(): void {
+    this.#generation += 1;
     this.#reports.clear();
     this.#reading = undefined;
     this.#didChange.fire();
@@ -57,19 +60,22 @@ export class ModelList implements vscode.Disposable {
 
   async #read(): Promise<Information[]> {
     this.#lookedAt = Date.now();
+    const generation = this.#generation;
     try {
-      this.#known = await this.#informations();
+      const informations = await this.#informations();
+      if (generation === this.#generation) this.#known = informations;
+      return informations;
     } catch {
       // Nobody asked for anything yet: what is wrong is told where the server's health is shown, and at a question.
+      return this.#known;
     } finally {
-      this.#reading = undefined;
+      if (generation === this.#generation) this.#reading = undefined;
     }
-    return this.#known;
   }
 
   async #informations(): Promise<Information[]> {
     const { models } = await this.#connection.request("context/models", {});
-    const reserve = vscode.workspace.getConfiguration("ullage.context").get("reserveOutput", 1024);
+    const reserve = reserved();
     const sized = new Set([...models].sort(loadedFirst).slice(0, MOST_SIZED));
     const informations = nameable(models).map(async (model) => {
       const sizes = sized.has(model) ? await this.#sizes(model) : sizesOf(model);
@@ -92,6 +98,12 @@ export class ModelList implements vscode.Disposable {
     };
     return sizesOf(model, await report(false), await report(true));
   }
+}
+
+/** Tokens kept for the answer, by the person's setting or its default; what makes no sense the server has told. */
+function reserved(): number {
+  const chosen = vscode.workspace.getConfiguration("ullage.context").get<unknown>("reserveOutput");
+  return typeof chosen === "number" && chosen >= 1 ? chosen : 1024;
 }
 
 function loadedFirst(first: Model, second: Model): integer {

@@ -21,6 +21,12 @@ const HAPPENING: Readonly<{ [kind in EventKind]?: string }> = {
   trimmed: "The oldest turns left the window; they stay in the history.",
 };
 
+/** A question as the chat view is opened with it. */
+interface Again {
+  readonly query: string;
+  readonly attachFiles: readonly (vscode.Uri | { readonly uri: vscode.Uri; readonly range: vscode.Range })[];
+}
+
 interface Result extends vscode.ChatResult {
   readonly metadata: { readonly followups: readonly Followup[] };
 }
@@ -40,8 +46,8 @@ export class Participant implements vscode.Disposable {
     );
     participant.iconPath = vscode.Uri.joinPath(extensionUri, "media", "icon.png");
     participant.followupProvider = { provideFollowups: ({ metadata }) => [...(metadata?.followups ?? [])] };
-    const takeOver = vscode.commands.registerCommand(TAKE_OVER, (context: Context, query: string) =>
-      this.#takeOver(context, query),
+    const takeOver = vscode.commands.registerCommand(TAKE_OVER, (context: Context, again: Again) =>
+      this.#takeOver(context, again),
     );
     this.#subscriptions = vscode.Disposable.from(participant, takeOver);
   }
@@ -118,6 +124,10 @@ export class Participant implements vscode.Disposable {
     stream: vscode.ChatResponseStream,
   ): Promise<string> {
     const attachments = (await Promise.all(references.map((each) => attachmentOf(each, stream)))).flat();
+    if (!prompt.trim() && attachments.length)
+      stream.progress(
+        "Nothing is asked about what is attached, so what still waits for an answer is answered.",
+      );
     if (!prompt.trim() || !attachments.length) return prompt.trim();
     const { text, shortened } = written(
       attachments,
@@ -130,7 +140,7 @@ export class Participant implements vscode.Disposable {
 
   #failed(
     failure: Failure,
-    { command, prompt }: vscode.ChatRequest,
+    { command, prompt, references }: vscode.ChatRequest,
     context: Context | undefined,
     stream: vscode.ChatResponseStream,
   ): Result {
@@ -138,17 +148,23 @@ export class Participant implements vscode.Disposable {
     if (failure.kind === "cancelled") return { metadata };
     if (context) this.#contexts.failed(context.id, failure);
     const query = `@ullage ${command ? `/${command} ` : ""}${prompt}`;
-    const takeOver = { title: "Take Over", command: TAKE_OVER, arguments: [context, query] };
+    const again: Again = { query, attachFiles: references.flatMap(({ value }) => fileOf(value)) };
+    const takeOver = { title: "Take Over", command: TAKE_OVER, arguments: [context, again] };
     const remedy = isElsewhere(failure) ? takeOver : remedyFor(failure);
     if (remedy) stream.button(remedy);
     return { errorDetails: { message: sentenceFor(failure) }, metadata };
   }
 
   /** From another window or terminal that writes this context; what was asked is asked again. */
-  async #takeOver({ workspaceUri, name }: Context, query: string): Promise<void> {
+  async #takeOver({ workspaceUri, name }: Context, again: Again): Promise<void> {
     await this.#connection.request("context/open", { workspaceUri, name, takeOver: true });
-    await vscode.commands.executeCommand("workbench.action.chat.open", { query });
+    await vscode.commands.executeCommand("workbench.action.chat.open", again);
   }
+}
+
+function fileOf(value: unknown): Again["attachFiles"] {
+  if (value instanceof vscode.Location) return [{ uri: value.uri, range: value.range }];
+  return value instanceof vscode.Uri ? [value] : [];
 }
 
 function goingOn({ name, usage }: Context): string {

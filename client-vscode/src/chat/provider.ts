@@ -185,7 +185,7 @@ function sinkOf(progress: vscode.Progress<vscode.LanguageModelResponsePart>): Si
 
 /** All of a message that a model reads. */
 function wordsOf(message: RequestMessage): string {
-  return newMessages([message])
+  return newMessages([message], false)
     .map(({ content, toolCalls }) =>
       [content, ...(toolCalls ?? []).map((call) => call.name + call.arguments)].join("\n"),
     )

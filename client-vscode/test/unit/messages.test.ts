@@ -78,6 +78,9 @@ for (const [where, said] of [
   ["above", `${note("older turns are left out.")}The answer.`],
   ["below", `The answer.${note("the window is full.")}`],
   ["above and below", `${note("one.")}The answer.${note("two.")}`],
+  ["two above", `${note("one.")}${note("two.")}The answer.`],
+  ["two below", `The answer.${note("one.")}${note("two.")}`],
+  ["above, cut short at its end", `${note("one.").trim()}\nThe answer.`],
 ]) {
   test(`what the extension said ${where} an answer does not come back to the model`, () => {
     const [message] = newMessages([{ role: ASSISTANT, content: [text(said ?? "")] }]);
@@ -115,4 +118,20 @@ test("only the sampler's own settings are passed on, and only numbers", () => {
     _conversationId: "c",
   });
   assert.deepEqual(options, { topP: 0.5, maxTokens: 9 });
+});
+
+test("counting a picture refuses nothing", () => {
+  const counted = newMessages([{ role: USER, content: [data("image/png", "…")] }], false);
+  assert.match(counted[0]?.content ?? "", /picture stood here/);
+});
+
+test("a long answer of empty lines is looked through in no time", () => {
+  const time = (length: number) => {
+    const message = { role: ASSISTANT, content: [text(`a${"\n".repeat(length)}b`)] };
+    const began = performance.now();
+    newMessages([message]);
+    return performance.now() - began;
+  };
+  time(1000);
+  assert.ok(time(40_000) < 20 * Math.max(time(4000), 1), "it takes more than in proportion");
 });
