@@ -133,10 +133,7 @@ export class Connection implements vscode.Disposable {
     token?: vscode.CancellationToken,
   ): Promise<R> {
     try {
-      // An undefined token would make it an array of two params.
-      return await (token
-        ? client.sendRequest<R>(method, params, token)
-        : client.sendRequest<R>(method, params));
+      return await client.ask<R>(method, params, token);
     } catch (error) {
       const failure = Failure.of(error);
       if (["internal", "invalidParams"].includes(failure.kind)) log.error(`${method}:`, failure.data.reason);
@@ -195,7 +192,7 @@ export class Connection implements vscode.Disposable {
         const refusal = Failure.of(error);
         if (refusal.data.kind)
           return this.#giveUp({ message: refusal.message, remedies: [RESTART, SHOW_LOG] });
-        if (mayMend && (await this.#environment.isBroken())) mayMend = false;
+        if (mayMend && (await this.#isBroken())) mayMend = false;
         else if (this.#crashes.add(Date.now())) return this.#giveUp(GIVEN_UP);
       }
     }
@@ -253,7 +250,17 @@ export class Connection implements vscode.Disposable {
 
   /** What looks like a defect of the server may be a package of it that is damaged. */
   async #mend(): Promise<void> {
-    if (await this.#environment.isBroken()) await this.restart();
+    if (await this.#isBroken()) await this.restart();
+  }
+
+  /** What can't even be looked at, or thrown away, is not mended by another start. */
+  async #isBroken(): Promise<boolean> {
+    try {
+      return await this.#environment.isBroken();
+    } catch (error) {
+      log.warn("The server's environment could not be examined:", error);
+      return false;
+    }
   }
 
   async #restart(): Promise<void> {
@@ -276,6 +283,9 @@ export class Connection implements vscode.Disposable {
     // A restart that is on its way may have read what the setting was.
     if (event.affectsConfiguration("ullage.extension"))
       void Promise.resolve(this.#restarting).then(() => this.restart());
-    else if (event.affectsConfiguration("ullage")) void this.#client?.settingsChanged();
+    else if (event.affectsConfiguration("ullage"))
+      void this.#client
+        ?.settingsChanged()
+        .catch((error) => log.warn("The server was not told of the settings:", error));
   }
 }

@@ -13,13 +13,16 @@ type Chosen = Record<string, string>;
 export class Contexts implements vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<void>();
   readonly onDidChange = this.#changed.event;
+  readonly #erased = new vscode.EventEmitter<string>();
+  readonly onDidErase = this.#erased.event;
   readonly #connection: Connection;
   readonly #memento: vscode.Memento;
   readonly #statuses = new Map<string, ContextStatus>();
   /** The context of each folder's URI, as far as it was opened on the server that runs now. */
   readonly #current = new Map<string, string>();
   readonly #opening = new Map<string, Promise<Context>>();
-  readonly #switching = new Set<string>();
+  /** The switches that were asked for here and have no answer yet. */
+  readonly #switching = new Set<{ readonly contextId: string }>();
   readonly #stuck = new Set<string>();
   readonly #subscriptions: vscode.Disposable;
   #folder: vscode.WorkspaceFolder | undefined;
@@ -81,14 +84,10 @@ export class Contexts implements vscode.Disposable {
 
   /** Goes on in another context, which is then the folder's own. */
   async switchTo(contextId: string): Promise<Context> {
-    this.#switching.add(contextId);
-    try {
-      const { context } = await this.#connection.request("context/switch", { contextId });
-      await this.#choose(context);
-      return context;
-    } finally {
-      this.#switching.delete(contextId);
-    }
+    const folder = this.#folder; // the answer is this folder's, wherever the person is by then
+    const context = await this.#switch(contextId);
+    if (folder) await this.#choose(context, folder.uri.toString());
+    return context;
   }
 
   async all(): Promise<Context[]> {
@@ -101,12 +100,23 @@ export class Contexts implements vscode.Disposable {
     for (const [folder, id] of this.#current) if (id === contextId) this.#current.delete(folder);
     const kept = Object.entries(this.#chosen).filter(([, id]) => id !== contextId);
     await this.#memento.update(CHOSEN, Object.fromEntries(kept));
+    this.#erased.fire(contextId);
     this.#follow(true);
   }
 
-  /** To be told of what failed in a context: where no room can be made, the person has to act. */
+  /** To be told of a context's new name: under another than "main" it is its folder's only if that is remembered. */
+  async renamed({ id, name, workspaceUri }: Context, before: string): Promise<void> {
+    const folder = vscode.Uri.parse(workspaceUri).toString();
+    const isItsOwn = this.#current.get(folder) === id || (before === "main" && !this.#chosen[folder]);
+    if (name !== "main" && isItsOwn) await this.#remember(folder, id);
+  }
+
+  /** To be told of what failed in a context: another window may have erased it, and where no room can be made, the
+   * person has to act. */
   failed(contextId: string, error: unknown): void {
-    if (!["cannotReduce", "contextOverflow"].includes(Failure.of(error).kind)) return;
+    const { kind } = Failure.of(error);
+    if (kind === "unknownContext") void this.erased(contextId);
+    if (!["cannotReduce", "contextOverflow"].includes(kind)) return;
     this.#stuck.add(contextId);
     this.#changed.fire();
   }
@@ -114,6 +124,7 @@ export class Contexts implements vscode.Disposable {
   dispose(): void {
     this.#subscriptions.dispose();
     this.#changed.dispose();
+    this.#erased.dispose();
   }
 
   get #chosen(): Chosen {
@@ -145,8 +156,10 @@ export class Contexts implements vscode.Disposable {
     const contextId = this.#current.get(key);
     try {
       if (contextId === undefined) await this.#open(key);
-      else await this.#connection.request("context/switch", { contextId });
+      else await this.#switch(contextId);
     } catch (error) {
+      if (contextId !== undefined && Failure.of(error).kind === "unknownContext")
+        return this.erased(contextId);
       if (this.#folder?.uri.toString() !== key) return;
       this.#failure = Failure.of(error);
       this.#changed.fire();
@@ -167,9 +180,7 @@ export class Contexts implements vscode.Disposable {
     const context =
       (await this.#chosenBefore(folder)) ??
       (await this.#connection.request("context/open", { workspaceUri: folder }));
-    this.#current.set(folder, context.id);
-    this.#failure = undefined;
-    this.#changed.fire();
+    this.#goOn(folder, context.id);
     void this.#refresh(context.id);
     return context;
   }
@@ -179,7 +190,7 @@ export class Contexts implements vscode.Disposable {
     const contextId = this.#chosen[folder];
     if (contextId === undefined) return undefined;
     try {
-      return (await this.#connection.request("context/switch", { contextId })).context;
+      return await this.#switch(contextId);
     } catch (error) {
       if (Failure.of(error).kind === "unknownContext") return undefined;
       throw error;
@@ -210,19 +221,37 @@ export class Contexts implements vscode.Disposable {
       this.#current.set(uri, id);
   }
 
-  async #choose(context: Context): Promise<void> {
-    if (!this.#folder) return;
-    const folder = this.#folder.uri.toString();
-    this.#current.set(folder, context.id);
-    this.#changed.fire();
-    await this.#memento.update(CHOSEN, { ...this.#chosen, [folder]: context.id });
+  /** The server tells of a switch before it answers, so that one of ours is known by then. */
+  async #switch(contextId: string): Promise<Context> {
+    const asked = { contextId };
+    this.#switching.add(asked);
+    try {
+      return (await this.#connection.request("context/switch", asked)).context;
+    } finally {
+      this.#switching.delete(asked);
+    }
+  }
+
+  async #choose(context: Context, folder: string): Promise<void> {
+    this.#goOn(folder, context.id);
+    await this.#remember(folder, context.id);
     await this.#refresh(context.id);
   }
 
-  /** Somebody typed `/context switch`. Switches that follow the editor go to contexts that a folder has already. */
+  #goOn(folder: string, contextId: string): void {
+    this.#current.set(folder, contextId);
+    if (this.#folder?.uri.toString() === folder) this.#failure = undefined;
+    this.#changed.fire();
+  }
+
+  #remember(folder: string, contextId: string): Thenable<void> {
+    return this.#memento.update(CHOSEN, { ...this.#chosen, [folder]: contextId });
+  }
+
+  /** Somebody typed `/context switch`, and means the folder that they are in. */
   #switchedElsewhere(contextId: string): void {
-    const known = [...this.#switching, ...this.#current.values(), ...Object.values(this.#chosen)];
-    if (this.#folder && !known.includes(contextId)) void this.switchTo(contextId).catch(() => undefined);
+    const isOurs = [...this.#switching].some((asked) => asked.contextId === contextId);
+    if (this.#folder && !isOurs) void this.switchTo(contextId).catch(() => undefined);
   }
 
   #forgetServer(): void {

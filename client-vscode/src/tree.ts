@@ -28,6 +28,7 @@ export class Tree implements vscode.TreeDataProvider<Row>, vscode.Disposable {
       vscode.workspace.onDidChangeWorkspaceFolders(() => this.#reload()),
       connection.onDidChangeHealth(({ state }) => ["running", "failed"].includes(state) && this.#reload()),
       contexts.onDidChange(() => this.#update()),
+      contexts.onDidErase(() => this.#reload()),
       connection.on("context/event", ({ kind, contextId }) => {
         if (kind === "snapshotCreated" && contextId) this.#reloadSnapshots(contextId);
       }),
@@ -67,11 +68,21 @@ export class Tree implements vscode.TreeDataProvider<Row>, vscode.Disposable {
   }
 
   #snapshotsOf(row: Row): Promise<Row[]> {
-    row.snapshots ??= this.#connection
+    const listed = row.snapshots ?? this.#list(row);
+    const { contextId, context } = row;
+    return listed.then((all) => all.map((snapshot) => ({ contextId, context, snapshot })));
+  }
+
+  /** Kept until there are others; a list that failed is not. */
+  #list(row: Row): Promise<SnapshotInfo[]> {
+    const listed = this.#connection
       .request("context/snapshot/list", { contextId: row.contextId })
       .then(({ snapshots }) => snapshots.toReversed());
-    const { contextId, context } = row;
-    return row.snapshots.then((all) => all.map((snapshot) => ({ contextId, context, snapshot })));
+    row.snapshots = listed;
+    listed.catch(() => {
+      if (row.snapshots === listed) delete row.snapshots;
+    });
+    return listed;
   }
 
   #contextItem(row: Row): vscode.TreeItem {
@@ -81,7 +92,7 @@ export class Tree implements vscode.TreeDataProvider<Row>, vscode.Disposable {
     item.id = context.id;
     item.description = [usageText(context), ...folderText(context)].join(" · ");
     item.iconPath = new vscode.ThemeIcon(isCurrent ? "comment-discussion" : "comment");
-    item.contextValue = isCurrent ? "context.current" : "context";
+    item.contextValue = `context${isCurrent ? ".current" : ""}${context.usage.messages ? "" : ".empty"}`;
     item.tooltip = `${context.name}\n${context.model ?? "no model yet"}\n${moment(context.lastUsedAt)}`;
     item.accessibilityInformation = {
       label: `${context.name}, ${shortWindow(context.usage.tokens, context.usage.limit)}`,
@@ -105,7 +116,8 @@ export class Tree implements vscode.TreeDataProvider<Row>, vscode.Disposable {
 
   async #compareSnapshots(row: Row, counted: number): Promise<void> {
     const listed = row.snapshots;
-    if (listed === undefined || (await listed).length === counted || row.snapshots !== listed) return;
+    const all = await listed?.catch(() => undefined);
+    if (all === undefined || all.length === counted || row.snapshots !== listed) return;
     this.#reloadSnapshots(row.contextId);
   }
 

@@ -9,7 +9,7 @@ import type { Environment } from "../server/environment.ts";
 import type { Documents } from "./documents.ts";
 
 export interface Parts {
-  connection: Connection;
+  connection: Pick<Connection, "health" | "request" | "restart">;
   contexts: Contexts;
   environment: Environment;
   documents: Documents;
@@ -32,7 +32,7 @@ export function within(act: (parts: Parts, context: Context, target?: Target) =>
     } catch (error) {
       const failure = Failure.of(error);
       parts.contexts.failed(context.id, failure);
-      if (!isElsewhere(failure)) throw failure;
+      if (!isElsewhere(failure)) throw error;
       void offerTakeOver(parts, context, failure, () => act(parts, context, target));
     }
   };
@@ -59,6 +59,12 @@ function problemOf(health: Health, error: unknown): Problem | undefined {
   return { message: sentenceOf(failure), remedies: remediesOf(failure) };
 }
 
+/** What a command waits for is seen to go on: VS Code shows this where it is not over at once. */
+export async function waited<T>(work: () => Promise<T>): Promise<T> {
+  const options = { location: vscode.ProgressLocation.Window, title: "Ullage: waiting for the server" };
+  return vscode.window.withProgress(options, work);
+}
+
 /** Says what was done, with at most one way on from there. Nobody waits until it is read. */
 export function say(message: string, way?: { title: string; go: () => unknown }): void {
   void vscode.window.showInformationMessage(message, ...(way ? [way.title] : [])).then((chosen) => {
@@ -67,9 +73,9 @@ export function say(message: string, way?: { title: string; go: () => unknown })
 }
 
 async function contextOf({ contexts }: Parts, target: Target | undefined): Promise<Context> {
-  if (!target) return contexts.ensure();
+  if (!target) return waited(() => contexts.ensure());
   const known = contexts.statusOf(target.contextId)?.context;
-  const found = known ?? (await contexts.all()).find(({ id }) => id === target.contextId);
+  const found = known ?? (await waited(() => contexts.all())).find(({ id }) => id === target.contextId);
   if (!found) throw new Failure("unknownContext", "This context is no longer there. Refresh the view.");
   return found;
 }

@@ -2,7 +2,7 @@
 import * as vscode from "vscode";
 import { bar, counted, filled, moment, oneLine, percent, shortWindow, size } from "../figures.ts";
 import type { Context, Model } from "../protocol.ts";
-import { type Action, type Parts, say, within } from "./action.ts";
+import { type Action, type Parts, say, waited, within } from "./action.ts";
 
 const NEW = "$(add) New context…";
 const LONGEST_NAME = 200;
@@ -13,7 +13,7 @@ interface ContextItem extends vscode.QuickPickItem {
 
 export const switchContext: Action = async (parts, target) => {
   if (target) {
-    await parts.contexts.switchTo(target.contextId);
+    await switchTo(parts, target.contextId);
     return;
   }
   const items = contextItems(await parts.contexts.all(), parts.contexts.folder, parts.contexts.id);
@@ -22,7 +22,7 @@ export const switchContext: Action = async (parts, target) => {
     placeHolder: "Go on in another conversation; this one stays as it is",
     matchOnDescription: true,
   });
-  if (chosen?.contextId) await parts.contexts.switchTo(chosen.contextId);
+  if (chosen?.contextId) await switchTo(parts, chosen.contextId);
   else if (chosen) await newContext(parts, undefined);
 };
 
@@ -40,7 +40,7 @@ export const newContext: Action = async (parts) => {
   if (model === undefined) return;
   const params = { workspaceUri, name, activate: false, ...(mode && { mode }), ...(model && { model }) };
   const context = await connection.request("context/open", params);
-  await contexts.switchTo(context.id);
+  await switchTo(parts, context.id);
 };
 
 export const renameContext = within(async ({ connection, contexts }, { id, name, workspaceUri }) => {
@@ -53,8 +53,7 @@ export const renameContext = within(async ({ connection, contexts }, { id, name,
     name,
   );
   if (chosen === undefined) return;
-  await connection.request("context/update", { contextId: id, name: chosen });
-  if (id === contexts.id) await contexts.switchTo(id); // under another name it is its folder's only if it is remembered
+  await contexts.renamed(await connection.request("context/update", { contextId: id, name: chosen }), name);
 });
 
 export const deleteContext = within(async ({ connection, contexts }, { id, name, usage }) => {
@@ -103,6 +102,10 @@ export const unloadModel: Action = async (parts) => {
       : `${chosen.name} was unloaded: ${size(freedBytes)} freed.`,
   );
 };
+
+async function switchTo({ contexts }: Parts, contextId: string): Promise<void> {
+  await waited(() => contexts.switchTo(contextId));
+}
 
 /** Those of the folder first, then those of each other workspace under its name. */
 function contextItems(

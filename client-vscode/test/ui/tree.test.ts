@@ -40,9 +40,18 @@ test("a context made from the view's title becomes the current one", async () =>
 });
 
 test("the row's menu offers what can be done with a context", async () => {
-  const titles = await window.contextMenu(/review/);
+  const titles = await window.contextMenu(/main/);
   for (const title of ["Show Status", "Compress…", "Rename Context…", "Erase Context…", "Export…"]) {
     assert.ok(titles.includes(title), title);
+  }
+  await window.page.keyboard.press("Escape");
+});
+
+test("the menu of an empty context's row offers nothing that needs messages", async () => {
+  const titles = await window.contextMenu(/review/);
+  assert.ok(titles.includes("Show Status"));
+  for (const title of ["Take Snapshot…", "Compress…", "Clear Window", "Pin or Unpin Messages…"]) {
+    assert.ok(!titles.includes(title), title);
   }
   await window.page.keyboard.press("Escape");
   await window.clearNotifications();

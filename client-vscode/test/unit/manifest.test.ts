@@ -61,6 +61,29 @@ test("every context key of a menu is one that is set", () => {
   }
 });
 
+test("a context that can't be opened leaves the way to another one, and to what is wrong", () => {
+  for (const name of ["switchContext", "showProblem"]) {
+    const item = contributes.menus.commandPalette.find(({ command }: Item) => command === `ullage.${name}`);
+    assert.doesNotMatch(item.when, /(?<!!)ullage\.hasContext/);
+    assert.match(item.when, /ullage\.running && workspaceFolderCount != 0/);
+  }
+});
+
+test("a row's menu offers what its context can do", () => {
+  const rows = (name: string) => {
+    const items: Item[] = contributes.menus["view/item/context"];
+    const { when } = items.find(({ command }) => command === `ullage.${name}`) as Item;
+    const pattern = new RegExp(/viewItem =~ \/(.*)\//.exec(when ?? "")?.[1] ?? "none");
+    return ["context", "context.current", "context.empty", "context.current.empty", "snapshot"].filter(
+      (row) => pattern.test(row),
+    );
+  };
+  for (const name of ["snapshot", "compress", "clear", "pinMessages"])
+    assert.deepEqual(rows(name), ["context", "context.current"], name);
+  assert.deepEqual(rows("switchContext"), ["context", "context.empty"]);
+  assert.deepEqual(rows("undo"), ["context", "context.current", "context.empty", "context.current.empty"]);
+});
+
 test("each step of the walkthrough has its page, and its buttons are commands", () => {
   assert.equal(STEPS.length, 4);
   for (const { description, media } of STEPS) {
