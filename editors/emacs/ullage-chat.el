@@ -90,52 +90,73 @@ that is missing.
 
 (defun ullage--typed ()
   "What the person has typed so far."
-  (if ullage--input
-      (string-trim (buffer-substring-no-properties ullage--input (point-max)))
-    ""))
+  (string-trim (buffer-substring-no-properties (or ullage--input (point-min))
+                                               (point-max))))
 
-(defun ullage--lay-out (page typed)
-  "Show the messages of PAGE, and TYPED below them where it is not among them."
+(defun ullage--waits (page)
+  "The newest message of PAGE, where that is not answered yet."
+  (let ((newest (car (last (append (plist-get page :messages) nil)))))
+    (and (member (plist-get newest :role) '("user" "tool"))
+         newest)))
+
+(defun ullage--unsent (page question)
+  "QUESTION, but nil where it is what PAGE ends with."
+  (unless (equal question
+                 (string-trim (or (plist-get (ullage--waits page) :content) "")))
+    question))
+
+(defun ullage--lay-out (page unsent)
+  "Show the messages of PAGE, and below them UNSENT and what was typed."
   (let* ((inhibit-read-only t)
-         (messages (append (plist-get page :messages) nil))
-         (newest (car (last messages)))
-         (waits (member (plist-get newest :role) '("user" "tool"))))
+         (typed (ullage--typed)))
     (erase-buffer)
     (setq ullage--end (copy-marker (point-min)))
     (when (eq (plist-get page :hasMore) t)
       (ullage--add-text "Older messages are in M-x ullage-command RET export.\n\n"))
-    (dolist (message messages)
+    (dolist (message (append (plist-get page :messages) nil))
       (ullage--add-text (ullage--heading (plist-get message :role)))
       (ullage--add-text (concat (ullage--message-text message) "\n\n")))
     (goto-char (point-max))
     (insert (ullage--locked
-             (ullage--heading "user" (and waits "the last message is not answered yet; sending nothing asks again"))))
+             (ullage--heading "user" (and (ullage--waits page) "the last message is not answered yet; sending nothing asks again"))))
     (setq ullage--input (copy-marker (point)))
-    (unless (and waits (equal typed (string-trim (plist-get newest :content))))
-      (insert typed))
+    (insert (string-trim (concat unsent "\n" typed)))
     (dolist (window (get-buffer-window-list nil nil t))
       (set-window-point window (point-max)))))
 
-(defun ullage--load (buffer typed &optional done)
-  "Show in BUFFER what the server has kept, and TYPED, which is not lost.
-Then call DONE."
-  (ullage--request
-   :context/messages
-   (list :contextId (buffer-local-value 'ullage--context buffer)
-         :view "history" :limit ullage--shown)
-   (lambda (page failure)
-     (when failure
-       (ullage--failed failure))
-     (when (buffer-live-p buffer)
-       (with-current-buffer buffer
-         (setq ullage--answering nil)
-         (if (and failure ullage--input)
-             (save-excursion
-               (goto-char (point-max))
-               (insert typed))
-           (ullage--lay-out page typed))
-         (when (and done page)
-           (funcall done)))))))
+(defun ullage--load (buffer question &optional ask)
+  "Show in BUFFER what the server has kept, and below it what was typed.
+QUESTION may be unsent: it is left to ASK, else put before what was typed."
+  (let* ((answering (buffer-local-value 'ullage--answering buffer))
+         (done
+          (lambda (page failure)
+            (when failure
+              (ullage--failed failure))
+            ;; What was asked since has an answer to come, and a place for it.
+            (when (and (buffer-live-p buffer)
+                       (eq answering
+                           (buffer-local-value 'ullage--answering buffer)))
+              (with-current-buffer buffer
+                (setq ullage--answering nil)
+                (ullage--take page (ullage--unsent page question) ask))))))
+    (condition-case problem
+        (ullage--request
+         :context/messages
+         (list :contextId (buffer-local-value 'ullage--context buffer)
+               :view "history" :limit ullage--shown)
+         done)
+      (error (funcall done nil (list :message (error-message-string problem)))))))
+
+(defun ullage--take (page unsent ask)
+  "Show PAGE, nil where it could not be had, and call ASK with UNSENT."
+  (let ((asks (and page ask)))
+    (if (or page (not ullage--input))
+        (ullage--lay-out page (unless asks unsent))
+      (save-excursion
+        (goto-char ullage--input)
+        (insert (string-trim-left (concat unsent "\n")))))
+    (when asks
+      (funcall ask (or unsent "")))))
 
 (defun ullage-chat-send ()
   "Say what was typed; where that is nothing, ask again for a missing answer."
@@ -143,11 +164,18 @@ Then call DONE."
   (when ullage--answering
     (user-error "An answer is on its way; %s stops it"
                 (substitute-command-keys "\\[ullage-chat-stop]")))
-  (let* ((question (ullage--typed))
-         (token (format "ullage-chat-%d" (setq ullage--asked (1+ ullage--asked))))
-         (said (unless (string-empty-p question) (list :text question))))
+  (unless ullage--input
+    (user-error "The conversation is still being loaded"))
+  (ullage--connect default-directory)   ; nothing is moved where that fails
+  (let ((question (ullage--typed)))
+    (delete-region ullage--input (point-max))
+    (ullage--ask question)))
+
+(defun ullage--ask (question)
+  "Say QUESTION in the present buffer, or nothing where it is empty."
+  (let ((token (format "ullage-chat-%d" (setq ullage--asked (1+ ullage--asked))))
+        (said (unless (string-empty-p question) (list :text question))))
     (when said
-      (delete-region ullage--input (point-max))
       (ullage--add-text (concat (ullage--heading "user") question "\n\n")))
     (ullage--expect token question)
     (ullage--about ullage--context :context/chat
@@ -182,13 +210,9 @@ Then call DONE."
     (when (buffer-live-p buffer)
       (with-current-buffer buffer
         (if failure
-            (let ((typed (string-trim
-                          (concat (plist-get ullage--answering :question)
-                                  "\n" (ullage--typed)))))
+            (progn
               (ullage--failed failure)
-              (ullage--load buffer (if (string-empty-p (ullage--typed))
-                                       (plist-get ullage--answering :question)
-                                     typed)))
+              (ullage--load buffer (plist-get ullage--answering :question)))
           (ullage--finish result))))))
 
 (defun ullage--finish (result)
@@ -220,8 +244,7 @@ Then call DONE."
       (let* ((context (plist-get (gethash id ullage--statuses) :context))
              (folder (file-name-nondirectory
                       (string-remove-suffix
-                       "/" (url-unhex-string
-                            (or (plist-get context :workspaceUri) "")))))
+                       "/" (ullage--file (or (plist-get context :workspaceUri) "")))))
              (name (format "*ullage: %s/%s*" folder
                            (or (plist-get context :name) (substring id -6)))))
         (with-current-buffer (generate-new-buffer name)
@@ -238,11 +261,7 @@ Then call DONE."
      (let ((buffer (ullage--chat-buffer id)))
        (pop-to-buffer buffer)
        (unless ullage--answering
-         (ullage--load buffer (or question (ullage--typed))
-                       (and question
-                            (lambda ()
-                              (with-current-buffer buffer
-                                (ullage-chat-send))))))))))
+         (ullage--load buffer question (and question #'ullage--ask)))))))
 
 (provide 'ullage-chat)
 ;;; ullage-chat.el ends here

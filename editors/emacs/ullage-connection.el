@@ -102,6 +102,11 @@ request whose PARAMS have a token is kept, so that it can be cancelled."
                      (directory-file-name (expand-file-name folder))
                      url-path-allowed-chars)))
 
+(defun ullage--file (uri)
+  "The file name that URI stands for."
+  (decode-coding-string (url-unhex-string (string-remove-prefix "file://" uri))
+                        'utf-8))
+
 (defun ullage--folder-item (folder)
   "FOLDER as the server is told of it."
   (list :uri (ullage--uri folder)
@@ -198,7 +203,7 @@ request whose PARAMS have a token is kept, so that it can be cancelled."
   "Start the server after a crash."
   (condition-case failure
       (ullage--connect default-directory)
-    (user-error (ullage--give-up (cadr failure)))))
+    (error (ullage--give-up (error-message-string failure)))))
 
 (defun ullage--give-up (text)
   "Tell the person TEXT, and whoever waits for the server that it won't come."

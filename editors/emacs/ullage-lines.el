@@ -67,15 +67,29 @@
       (mapcar (lambda (word) (concat name " " word))
               (pcase name
                 ((or "restore" "switch" "model")
-                 (mapcar #'car (ullage--choices name)))
+                 (mapcar #'ullage--annotated (ullage--choices name)))
                 (_ (cdr (assoc name ullage--words))))))))
+
+(defun ullage--annotated (choice)
+  "What is meant by CHOICE, with what is shown of it where that is more."
+  (if (equal (car choice) (cdr choice))
+      (cdr choice)
+    (propertize (cdr choice) 'ullage-shown (car choice))))
+
+(defun ullage--annotation (line)
+  "What is shown behind LINE in a list of completions."
+  (when-let ((shown (get-text-property (1- (length line)) 'ullage-shown line)))
+    (concat "  " shown)))
 
 (defun ullage--read-line ()
   "A line, completed as it is typed."
   (minibuffer-with-setup-hook
       (lambda ()
         (use-local-map (make-composed-keymap ullage--line-map (current-local-map))))
-    (completing-read "Ullage: " (completion-table-dynamic #'ullage--continuations))))
+    (let ((completion-extra-properties
+           '(:annotation-function ullage--annotation)))
+      (completing-read "Ullage: "
+                       (completion-table-dynamic #'ullage--continuations)))))
 
 ;;;###autoload
 (defun ullage-command (line)
@@ -101,8 +115,7 @@
   (cons (format "%s in %s, %s tokens"
                 (plist-get context :name)
                 (abbreviate-file-name
-                 (url-unhex-string (string-remove-prefix
-                                    "file://" (plist-get context :workspaceUri))))
+                 (ullage--file (plist-get context :workspaceUri)))
                 (ullage--get context :usage :tokens))
         (plist-get context :id)))
 
@@ -122,12 +135,19 @@
                (cons (plist-get model :name) (plist-get model :name)))
              (plist-get (ullage--wait-for :context/models nil) :models)))))
 
+(defun ullage--ensure-id ()
+  "Wait until the present buffer's context is open."
+  (let ((folder (ullage--folder-here)))
+    (unless (ullage--id)
+      (let ((context (ullage--wait-for :context/open
+                                       (list :workspaceUri (ullage--uri folder)))))
+        (unless (ullage--id)            ; switched meanwhile
+          (ullage--use folder (plist-get context :id)))))))
+
 (defun ullage--chosen (name prompt none)
   "The person's choice for the line NAME, asked by PROMPT.
 Where there is nothing to choose from, NONE says so."
-  (let* ((choices (or (progn (ullage--with-id #'ignore)
-                             (while (not (ullage--id))
-                               (accept-process-output nil 0.05))
+  (let* ((choices (or (progn (ullage--ensure-id)
                              (ullage--choices name))
                       (user-error "%s" none)))
          (table (lambda (typed predicate action)

@@ -147,7 +147,7 @@ AGAIN is called when that is done, else DONE with what prevents it."
                (not (equal (ullage--folder-here) ullage--entered)))
       (condition-case failure
           (ullage--enter ullage--folder)
-        (user-error (message "Ullage: %s" (cadr failure)))))))
+        (error (message "Ullage: %s" (error-message-string failure)))))))
 
 (defun ullage--return (_connection)
   "Tell a server that was started again of all folders, and go to the last."

@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 from support.editing import Gate, kill_server_below, servers_below
-from support.emacs import CLIENT, NONE_FOUND, PATIENCE_S, Edited, Emacs, edited, installed, lisp
+from support.emacs import (
+    CLIENT,
+    IDLE,
+    NONE_FOUND,
+    PATIENCE_S,
+    SEND,
+    STOP,
+    Edited,
+    Emacs,
+    edited,
+    installed,
+    lisp,
+    open_chat,
+)
 from support.every_line import Harbour, harbour
 from support.fake_nvml import FakeNvml, Part, needs_compiler
 from support.stub_servers import Answer
@@ -22,18 +35,12 @@ pytestmark = pytest.mark.skipif(not installed(), reason=NONE_FOUND)
 every_emacs = pytest.mark.parametrize("emacs", installed(), ids=str)
 
 SUPPORT = Path(__file__).parent.parent / "support"
-SEND, STOP = "\x03\x03", "\x03\x0b"
-IDLE = "(and ullage--input (not ullage--answering))"
+BROKEN = [sys.executable, "-c", "raise SystemExit(1)"]
 WATCHFUL = "(:context (:compression (:enabled :json-false :threshold 0.57)))"
 
 
 async def server_there(editor: Edited, status: str = "/ 1,024") -> None:
     await editor.until(f"(string-search {lisp(status)} (or (ullage-mode-line) {lisp('')}))")
-
-
-async def open_chat(editor: Edited) -> None:
-    await editor.command("ullage-chat")
-    await editor.until(f"(and (derived-mode-p 'ullage-chat-mode) {IDLE})")
 
 
 def complaints(command: Sequence[str], folder: Path) -> str:
@@ -164,15 +171,35 @@ async def test_a_server_killed_while_nobody_waits_is_there_again(emacs: Emacs, t
 
 @every_emacs
 async def test_a_server_that_ends_at_once_is_left_alone_after_five_times(emacs: Emacs, tmp_path: Path) -> None:
-    broken = [sys.executable, "-c", "raise SystemExit(1)"]
     async with (
         harbour(tmp_path) as place,
-        edited(emacs, place.folder, place.environment, command=broken) as editor,
+        edited(emacs, place.folder, place.environment, command=BROKEN) as editor,
     ):
         said = await editor.says("is left alone now")
         assert "The server ended 5 times in a short while and is left alone now.  " in said
         assert "any command starts it again" in said
         assert "Ullage: no server" in await editor.mode_line()
+
+
+@every_emacs
+async def test_a_choice_is_given_up_where_the_conversation_cannot_be_opened(emacs: Emacs, tmp_path: Path) -> None:
+    async with (
+        harbour(tmp_path) as place,
+        edited(emacs, place.folder, place.environment, command=BROKEN) as editor,
+    ):
+        await editor.says("is left alone now")
+        await editor.command("ullage-restore")
+        await editor.until("(and (null ullage--queue) (null ullage--connection) (null ullage--ends))")
+        await editor.command("ullage-stop")
+
+
+@every_emacs
+async def test_a_start_again_that_fails_is_told(emacs: Emacs, tmp_path: Path) -> None:
+    async with harbour(tmp_path) as place, edited(emacs, place.folder, place.environment) as editor:
+        await server_there(editor)
+        gone = '(let ((default-directory "/nowhere/")) (ullage-stop) (ullage--start-again) t)'
+        await editor.lisp(gone)
+        await editor.says("Ullage: Setting current directory: No such file or directory, /nowhere/")
 
 
 @every_emacs
@@ -224,6 +251,15 @@ async def test_every_line_is_typed_with_completion(emacs: Emacs, tmp_path: Path)
         await editor.says("There is no line ‘snap’; ‘help’ lists them")
 
 
+@every_emacs
+async def test_a_line_that_was_completed_from_a_list_is_done(emacs: Emacs, tmp_path: Path) -> None:
+    async with harbour(tmp_path) as place, edited(emacs, place.folder, place.environment) as editor:
+        await server_there(editor)
+        is_notes = '(lambda (line) (string-search "notes in " (ullage--annotation line)))'
+        await editor.lisp(f'(progn (ullage-command (seq-find {is_notes} (ullage--continuations "switch "))) t)')
+        await editor.says("Now in notes")
+
+
 def second_folder(place: Harbour) -> Path:
     bridge = place.root / "bridge"
     bridge.mkdir()
@@ -246,6 +282,19 @@ async def test_each_folder_has_its_own_conversation(emacs: Emacs, tmp_path: Path
         await editor.visit(place.folder / "plan.md")
         await server_there(editor, "(51%%)")
         assert len(servers_below(editor.pid)) == 1
+
+
+@every_emacs
+async def test_a_folder_is_named_in_its_own_letters(emacs: Emacs, tmp_path: Path) -> None:
+    async with harbour(tmp_path) as place, edited(emacs, place.folder, place.environment) as editor:
+        bridge = second_folder(place).rename(place.root / "brücke")
+        await server_there(editor, "(51%%)")
+        await editor.visit(bridge / "span.md")
+        await server_there(editor, "(0%%)")
+        await open_chat(editor)
+        assert await editor.lisp("(buffer-name)") == "*ullage: brücke/main*"
+        shown = await editor.lisp('(vconcat (mapcar #\'car (ullage--choices "switch")))')
+        assert any("/brücke, " in each for each in shown)
 
 
 @every_emacs

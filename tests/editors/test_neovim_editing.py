@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.architectures import plain
-from support.editing import Gate, kill_server_below, servers_below
+from support.editing import Gate, kill_server_below, servers_below, silent_server_below
 from support.every_line import Harbour, harbour
 from support.fake_nvml import FakeNvml, Part, needs_compiler
 from support.neovim import NONE_FOUND, Edited, Neovim, edited, installed
@@ -22,6 +22,7 @@ every_neovim = pytest.mark.parametrize("nvim", installed(), ids=str)
 CHAT = "vim.b.ullage_context ~= nil"
 IDLE = "vim.bo.modifiable"
 NOT_ANSWERED = "not answered yet"
+NOTHING_WAITS = "vim.tbl_isempty(require('ullage').client.requests)"
 REMARKS = """(function()
   local marks = vim.api.nvim_buf_get_extmarks(0, vim.api.nvim_get_namespaces().ullage, 0, -1, { details = true })
   local texts = {}
@@ -126,6 +127,58 @@ async def test_a_question_that_was_stopped_before_its_answer_is_asked_again(nvim
 
 
 @every_neovim
+async def test_what_is_typed_while_a_chat_is_loaded_again_stays(nvim: Neovim, tmp_path: Path) -> None:
+    async with harbour(tmp_path) as place, edited(nvim, place.folder, place.environment) as editor:
+        await open_chat(editor)
+        with silent_server_below(editor.process.pid):
+            await editor.keys(":UllageChat<CR>iWhich stone<Esc>")
+            await editor.shows("Which stone")
+        await editor.until(NOTHING_WAITS)
+        assert (await editor.text())[-3:] == ["## You", "", "Which stone"]
+
+
+@every_neovim
+async def test_a_question_that_is_asked_while_a_chat_is_loaded_again_is_answered_once(
+    nvim: Neovim, tmp_path: Path
+) -> None:
+    async with harbour(tmp_path) as place, edited(nvim, place.folder, place.environment) as editor:
+        await open_chat(editor)
+        with silent_server_below(editor.process.pid):
+            await editor.keys(":UllageChat<CR>iWhich stone lasts?<C-s>")
+            await editor.until(f"not {IDLE}")
+        await editor.shows("I heard you.")
+        await editor.until(IDLE)
+        question = ["## You", "", "Which stone lasts?", ""]
+        assert (await editor.text())[-11:] == [*question, "## Answer", "", "I heard you.", "", "## You", "", ""]
+        assert len(place.stub.asked) == 1
+
+
+@every_neovim
+async def test_a_question_of_the_command_line_leaves_what_was_typed(nvim: Neovim, tmp_path: Path) -> None:
+    async with harbour(tmp_path) as place, edited(nvim, place.folder, place.environment) as editor:
+        await open_chat(editor)
+        await editor.keys("iAnd then<Esc>:UllageChat Which stone lasts?<CR>")
+        await editor.shows("I heard you.")
+        await editor.until(IDLE)
+        question = ["## You", "", "Which stone lasts?", ""]
+        text = await editor.text()
+        assert text[-11:] == [*question, "## Answer", "", "I heard you.", "", "## You", "", "And then"]
+        assert text.count("And then") == 1
+
+
+@every_neovim
+async def test_a_chat_whose_buffer_was_deleted_is_opened_anew(nvim: Neovim, tmp_path: Path) -> None:
+    async with harbour(tmp_path) as place, edited(nvim, place.folder, place.environment) as editor:
+        await open_chat(editor)
+        await editor.keys(":bdelete | UllageChat<CR>")
+        await editor.until(CHAT)
+        await editor.shows("The tide will tell: granite lasts.")
+        await editor.keys("iWhich stone lasts?<C-s>")
+        await editor.shows("I heard you.")
+        assert "Error" not in await editor.messages()
+
+
+@every_neovim
 async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(nvim: Neovim, tmp_path: Path) -> None:
     async with harbour(tmp_path) as place, edited(nvim, place.folder, place.environment) as editor:
         place.stub.answers.append(Answer(pieces=("Granite, ", "of course."), pause=asyncio.Event()))
@@ -176,6 +229,20 @@ async def test_a_missing_server_is_named_with_what_to_do(nvim: Neovim, tmp_path:
     ):
         said = await editor.says("There is no program “ullage-nowhere”. Install Ullage, or say where it is:")
         assert said.count("There is no program") == 1
+
+
+@every_neovim
+async def test_a_server_that_cannot_be_run_is_said_to_be_so_each_time(nvim: Neovim, tmp_path: Path) -> None:
+    program = tmp_path / "broken"
+    program.write_text("#!/nowhere/python\n")
+    program.chmod(0o755)
+    async with (
+        harbour(tmp_path) as place,
+        edited(nvim, place.folder, place.environment, command=[str(program), "serve"]) as editor,
+    ):
+        await editor.says("The server could not be started. Install Ullage anew;")
+        await editor.keys(":messages clear<CR>:Ullage status<CR>")
+        await editor.says("The server could not be started. Install Ullage anew;")
 
 
 @every_neovim
@@ -239,6 +306,20 @@ async def test_each_folder_has_its_own_conversation(nvim: Neovim, tmp_path: Path
 
 
 @every_neovim
+async def test_a_new_conversation_is_that_of_the_folder_it_was_asked_in(nvim: Neovim, tmp_path: Path) -> None:
+    async with harbour(tmp_path) as place, edited(nvim, place.folder, place.environment) as editor:
+        bridge = second_folder(place)
+        await editor.keys(":edit<CR>")
+        await server_there(editor)
+        with silent_server_below(editor.process.pid):
+            await editor.keys(f":UllageNew sketches<CR>:edit {bridge}/span.md<CR>")
+            await editor.until("vim.fn.expand('%:t') == 'span.md'")
+        await editor.until(NOTHING_WAITS)
+        await editor.keys(f":edit {place.folder}/plan.md<CR>")
+        await editor.until("vim.fn.expand('%:t') == 'plan.md' and vim.g.ullage_status:find('(0%)', 1, true)")
+
+
+@every_neovim
 async def test_every_window_of_a_chat_follows_the_answer(nvim: Neovim, tmp_path: Path) -> None:
     async with harbour(tmp_path) as place, edited(nvim, place.folder, place.environment) as editor:
         place.stub.answers.append(Answer(pieces=("One\n", "two\n", "three\n", "four.")))
@@ -253,7 +334,9 @@ async def test_every_window_of_a_chat_follows_the_answer(nvim: Neovim, tmp_path:
 
 
 @every_neovim
-async def test_a_conversation_that_another_editor_writes_can_be_taken_over(nvim: Neovim, tmp_path: Path) -> None:
+async def test_a_conversation_that_another_editor_writes_is_taken_over_and_its_answer_stopped(
+    nvim: Neovim, tmp_path: Path
+) -> None:
     async with (
         harbour(tmp_path) as place,
         ullage(tmp_path, place.settings) as other,
@@ -262,10 +345,14 @@ async def test_a_conversation_that_another_editor_writes_can_be_taken_over(nvim:
         context = await other.request("context/open", {"workspaceUri": place.folder.as_uri()})
         message = {"role": "user", "content": "I write here."}
         await other.request("context/append", {"contextId": context["id"], "messages": [message]})
+        place.stub.answers.append(Answer(pieces=("I heard ", "you."), pause=asyncio.Event()))
         await open_chat(editor)
         await editor.keys("iMy turn.<C-s>")
         await editor.answers("1<CR>")
-        await editor.shows("I heard you.")
+        await editor.shows("I heard")
+        await editor.keys("<C-c>")
+        await editor.until(IDLE)
+        assert (await editor.text())[-5:] == ["I heard", "", "## You", "", ""]
 
 
 @needs_compiler

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 from attrs import define, field
@@ -21,6 +23,17 @@ async def kill_server_below(pid: int) -> int:
     server.kill()
     await asyncio.to_thread(psutil.wait_procs, [server], PATIENCE_S)
     return server.pid
+
+
+@contextmanager
+def silent_server_below(pid: int) -> Iterator[None]:
+    """The one server reads and answers nothing meanwhile; what it is asked waits."""
+    [server] = servers_below(pid)
+    server.suspend()
+    try:
+        yield
+    finally:
+        server.resume()
 
 
 @define(eq=False)

@@ -21,6 +21,8 @@ from support.ullage_server import COMMAND
 SCRIPTS = Path(__file__).parent.parent / "editors"
 CLIENT = Path(__file__).parent.parent.parent / "editors" / "emacs"
 NONE_FOUND = "EMACS IS NOT TESTED: there is no emacs. `apt-get install emacs-nox elpa-eglot` brings one."
+SEND, STOP = "\x03\x03", "\x03\x0b"
+IDLE = "(and ullage--input (not ullage--answering))"
 
 
 @frozen
@@ -126,6 +128,11 @@ class Edited:
             answer = json.loads(await self.reader.readline())
         assert "failure" not in answer, answer
         return answer.get("value")
+
+
+async def open_chat(editor: Edited) -> None:
+    await editor.command("ullage-chat")
+    await editor.until(f"(and (derived-mode-p 'ullage-chat-mode) {IDLE})")
 
 
 def _person_s_configuration(command: Sequence[str], settings: str) -> str:

@@ -54,16 +54,20 @@ local function first_of_room(self)
   return vim.api.nvim_buf_get_extmark_by_id(self.buffer, SPACE, self.room, {})[1]
 end
 
---- What the person has typed so far.
+--- What the person has typed so far; before anything was loaded the whole buffer is room.
 local function typed(self)
-  if not self.room then
-    return ""
+  if self.answering then
+    return self.answering.draft or ""
   end
-  local lines = vim.api.nvim_buf_get_lines(self.buffer, first_of_room(self), -1, false)
+  local lines = vim.api.nvim_buf_get_lines(self.buffer, self.room and first_of_room(self) or 0, -1, false)
   if lines[1] == HEADINGS.user then
     table.remove(lines, 1)
   end
   return vim.trim(table.concat(lines, "\n"))
+end
+
+local function joined(question, draft)
+  return vim.trim((question or "") .. "\n\n" .. draft)
 end
 
 local function block(role, text)
@@ -88,34 +92,43 @@ local function lines_of_page(page)
   return lines
 end
 
---- Show what the server has kept. `unsent` is what the person has typed: it is not lost.
-local function load(self, unsent, done)
+--- Room, as it was, where what the server has kept could not be had.
+local function invite_again(self, text)
+  local first = self.answering and count(self) or self.room and first_of_room(self) or 0
+  invite(self, first, text)
+end
+
+--- Show what the server has kept, and below it `question`, which may be unsent, and what was typed meanwhile.
+--- With `ask` the question is left to that, and so is what was typed.
+local function load(self, question, ask)
+  local answering = self.answering
   local params = { contextId = self.id, view = "history", limit = SHOWN }
   connection.request("context/messages", params, function(failure, page)
-    if not vim.api.nvim_buf_is_valid(self.buffer) then
-      return
+    if not vim.api.nvim_buf_is_loaded(self.buffer) or self.answering ~= answering then
+      return -- something was asked since, and its answer goes where it was to go
     end
     tell_failure(failure)
+    local draft = typed(self)
     if failure then
-      return invite(self, count(self), unsent)
+      return invite_again(self, joined(question, draft))
     end
     local newest = page.messages[#page.messages]
     local waits = newest ~= nil and (newest.role == "user" or newest.role == "tool")
-    if waits and vim.trim(newest.content) == unsent then
-      unsent = nil
+    if waits and vim.trim(newest.content) == question then
+      question = ""
     end
     local lines = lines_of_page(page)
     vim.api.nvim_buf_clear_namespace(self.buffer, SPACE, 0, -1)
     write(self, 0, lines)
-    invite(self, #lines, unsent, waits and WAITS or nil)
-    if done then
-      done()
+    invite(self, #lines, ask and question or joined(question, draft), waits and WAITS or nil)
+    if ask then
+      ask(self, draft)
     end
   end)
 end
 
 local function show_piece(self, answering, value)
-  if self.answering ~= answering or not vim.api.nvim_buf_is_valid(self.buffer) then
+  if self.answering ~= answering or not vim.api.nvim_buf_is_loaded(self.buffer) then
     return
   end
   if value.reasoning and answering.text == "" then
@@ -128,7 +141,7 @@ local function show_piece(self, answering, value)
 end
 
 local function finish(self, answering, failure, result)
-  if self.answering ~= answering or not vim.api.nvim_buf_is_valid(self.buffer) then
+  if self.answering ~= answering or not vim.api.nvim_buf_is_loaded(self.buffer) then
     return
   end
   if failure then
@@ -137,7 +150,7 @@ local function finish(self, answering, failure, result)
   else
     write(self, answering.heading, block("assistant", text_of(result.message)))
     remark(self, answering.heading, ENDS[result.stopReason], answering.mark)
-    invite(self, count(self))
+    invite(self, count(self), answering.draft)
   end
   if answering.inserting and vim.api.nvim_get_current_buf() == self.buffer and vim.fn.mode() == "n" then
     vim.cmd("startinsert!")
@@ -156,14 +169,15 @@ function chat.request(id, text, on_piece, done)
   end)
 end
 
---- Say what was typed; where that is nothing, ask again for an answer that is missing.
-local function send(self)
+--- Say what was typed; where that is nothing, ask again for an answer that is missing. `draft` is kept for afterwards.
+local function send(self, draft)
   if self.answering or not self.room then
     return
   end
   local question, first = typed(self), first_of_room(self)
   local lines = question ~= "" and block("user", question) or {}
-  local answering = { text = "", question = question, heading = first + #lines, inserting = vim.fn.mode() == "i" }
+  local answering = { text = "", question = question, draft = draft, heading = first + #lines }
+  answering.inserting = vim.fn.mode() == "i"
   vim.cmd("stopinsert")
   vim.api.nvim_buf_clear_namespace(self.buffer, SPACE, first, -1)
   self.room, self.answering = nil, answering
@@ -190,12 +204,31 @@ local function map(self, modes, keys, action)
   end, { buffer = self.buffer })
 end
 
+local function wipe(self)
+  if chats[self.id] == self then
+    chats[self.id] = nil
+  end
+  if vim.api.nvim_buf_is_valid(self.buffer) then
+    vim.api.nvim_buf_delete(self.buffer, { force = true })
+  end
+end
+
 --- As the window's title: two folders of one name stay apart by the end of the id.
 local function title_of(id)
   local status = contexts.statuses[id]
   local folder = status and vim.fn.fnamemodify(vim.uri_to_fname(status.context.workspaceUri), ":t")
   local name = status and folder .. "/" .. status.context.name .. " " or ""
   return "ullage://" .. name .. id:sub(-6)
+end
+
+--- What makes it a chat is lost with `:bdelete`, so nothing is left of it then.
+local function wipe_when_unloaded(self)
+  vim.api.nvim_create_autocmd("BufUnload", {
+    buffer = self.buffer,
+    callback = vim.schedule_wrap(function()
+      wipe(self)
+    end),
+  })
 end
 
 local function make(id)
@@ -208,14 +241,17 @@ local function make(id)
   map(self, "n", "<CR>", send)
   map(self, { "n", "i" }, "<C-s>", send)
   map(self, { "n", "i" }, "<C-c>", stop)
-  vim.api.nvim_create_autocmd("BufWipeout", {
-    buffer = buffer,
-    callback = function()
-      chats[id] = nil
-    end,
-  })
+  wipe_when_unloaded(self)
   chats[id] = self
   return self
+end
+
+local function chat_of(id)
+  local self = chats[id]
+  if self and not vim.api.nvim_buf_is_loaded(self.buffer) then
+    wipe(self) -- its name is to be another's
+  end
+  return chats[id] or make(id)
 end
 
 local function show(self)
@@ -236,15 +272,12 @@ function chat.open(question)
     if failure then
       return tell_failure(failure)
     end
-    local self = chats[id] or make(id)
+    local self = chat_of(id)
     show(self)
-    if self.answering then
-      return
+    if not self.answering then
+      local asks = question ~= nil and question ~= ""
+      load(self, question, asks and send or nil)
     end
-    local asks = question ~= nil and question ~= ""
-    load(self, asks and question or typed(self), asks and function()
-      send(self)
-    end or nil)
   end)
 end
 

@@ -71,6 +71,7 @@ end
 --- A line; the server shows what comes of it through window/showMessage. `done` gets the failure and the result.
 function commands.run(name, argument, done)
   done = done or function() end
+  local folder = contexts.folder_here()
   contexts.with_here(function(failure, id)
     if failure then
       tell_failure(failure)
@@ -81,7 +82,7 @@ function commands.run(name, argument, done)
     contexts.request(id, "workspace/executeCommand", params, function(refused, result)
       tell_failure(refused)
       if result and name == "switch" and result.data.context then
-        contexts.use(result.data.context.id)
+        contexts.use(result.data.context.id, folder)
       end
       done(refused, result)
     end)
@@ -127,11 +128,12 @@ end
 
 --- Begin, or go on in, the present folder's conversation of this name.
 function commands.new(name, done)
-  local params = { workspaceUri = vim.uri_from_fname(contexts.folder_here()), name = name }
+  local folder = contexts.folder_here()
+  local params = { workspaceUri = vim.uri_from_fname(folder), name = name }
   connection.request("context/open", params, function(failure, context)
     tell_failure(failure)
     if context then
-      contexts.use(context.id)
+      contexts.use(context.id, folder)
     end
     if done then
       done(failure, context)

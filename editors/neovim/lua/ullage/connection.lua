@@ -140,6 +140,14 @@ connection.handlers["$/progress"] = function(failure, progress, ...)
   end
 end
 
+--- Whether there is a process now; most versions of Neovim show why there is none.
+local function spawned(started)
+  if METHODS then
+    return vim.lsp.start(started, { attach = false, reuse_client = started.reuse_client }) ~= nil
+  end
+  return vim.lsp.start_client(started) ~= nil
+end
+
 --- Start the server unless it is there.
 function connection.start()
   if connection.client or starting then
@@ -153,10 +161,12 @@ function connection.start()
     return give_up({ message = text, told = true })
   end
   starting = true
-  if METHODS then
-    vim.lsp.start(started, { attach = false, reuse_client = started.reuse_client })
-  else
-    vim.lsp.start_client(started)
+  if not spawned(started) then
+    starting = false
+    local text = "The server could not be started. Install Ullage anew; `ullage doctor` in a terminal says what is "
+      .. "wrong."
+    tell(text)
+    give_up({ message = text, told = true })
   end
 end
 
@@ -195,6 +205,9 @@ end
 
 --- Ask the server to stop; `done` of the request gets what has come, or a failure.
 function connection.cancel(request)
+  while request.next do
+    request = request.next
+  end
   if request.id and not request.settled then
     call("cancel_request", request.id)
     settle_when_answered(request, connection.client)

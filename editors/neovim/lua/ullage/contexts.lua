@@ -68,9 +68,9 @@ function contexts.with_here(done)
   end
 end
 
---- From now on the present folder's conversation is this one.
-function contexts.use(id)
-  of_folder[folder_here()] = id
+--- From now on the folder's conversation is this one.
+function contexts.use(id, folder)
+  of_folder[folder] = id
   inform()
 end
 
@@ -129,9 +129,11 @@ local function take_over(id, done)
   end)
 end
 
---- A request about a context. Where another editor writes that, the person may take it over.
+--- A request about a context. Where another editor writes that, the person may take it over: it is asked again then,
+--- as the `next` of what is returned.
 function contexts.request(id, method, params, done)
-  return connection.request(method, params, function(failure, result)
+  local first
+  first = connection.request(method, params, function(failure, result)
     if not failure or (failure.data or {}).reason ~= "elsewhere" then
       return done(failure, result)
     end
@@ -143,10 +145,11 @@ function contexts.request(id, method, params, done)
         if refused then
           return done(refused)
         end
-        connection.request(method, params, done)
+        first.next = connection.request(method, params, done)
       end)
     end)
   end)
+  return first
 end
 
 connection.on("context/statusChanged", function(status)
