@@ -240,9 +240,9 @@ async def test_a_server_that_cannot_be_run_is_said_to_be_so_each_time(nvim: Neov
         harbour(tmp_path) as place,
         edited(nvim, place.folder, place.environment, command=[str(program), "serve"]) as editor,
     ):
-        await editor.says("The server could not be started. Install Ullage anew;")
-        await editor.keys(":messages clear<CR>:Ullage status<CR>")
-        await editor.says("The server could not be started. Install Ullage anew;")
+        for _ in range(2):  # at the first file newer versions of Neovim say it themselves, in words of their own
+            await editor.keys(":messages clear<CR>:Ullage status<CR>")
+            await editor.says("The server could not be started. Install Ullage anew;")
 
 
 @every_neovim

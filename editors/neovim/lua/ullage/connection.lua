@@ -140,10 +140,11 @@ connection.handlers["$/progress"] = function(failure, progress, ...)
   end
 end
 
---- Whether there is a process now; most versions of Neovim show why there is none.
+--- Whether there is a process now. What Neovim itself says of it would have to be confirmed before our sentence is seen.
 local function spawned(started)
   if METHODS then
-    return vim.lsp.start(started, { attach = false, reuse_client = started.reuse_client }) ~= nil
+    local options = { attach = false, reuse_client = started.reuse_client, silent = true }
+    return vim.lsp.start(started, options) ~= nil
   end
   return vim.lsp.start_client(started) ~= nil
 end
