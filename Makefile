@@ -48,7 +48,7 @@ format: $(STAMP)  ## format the code and write the generated files anew
 	$(BIN)/python -m ullage.settings_manifest client-vscode/package.json
 
 $(MODULES): $(CLIENT)/package-lock.json
-	$(NODE) npm ci --prefix $(CLIENT) --no-audit --no-fund --loglevel=error
+	$(NODE) npm install --no-save --prefix $(CLIENT) --no-audit --no-fund --loglevel=error  # the lock's versions; "npm ci" also wants other systems' packages in it
 	@touch $@
 
 check-client: $(STAMP) $(MODULES)  ## the extension: types, lint, format, size of the bundle
