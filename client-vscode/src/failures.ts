@@ -74,14 +74,6 @@ export class ProblemError extends Error {
 export const SHOW_LOG: Remedy = { title: "Show Log", command: "ullage.showLog" };
 export const RESTART: Remedy = { title: "Restart Server", command: "ullage.restartServer" };
 
-export function messageOf(error: unknown): string {
-  return Failure.of(error).message;
-}
-
-export function isCancelled(error: unknown): boolean {
-  return Failure.of(error).kind === "cancelled";
-}
-
 const told = new Set<string>();
 
 /** Show a problem with its remedies as buttons; not a second time while it stands there. */

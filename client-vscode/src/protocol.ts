@@ -742,9 +742,6 @@ export type FailureKind =
   | "unknownMessage"
   | "unknownSnapshot";
 
-/** What the server's commands begin with in `workspace/executeCommand`. */
-export const EXECUTED_AS = "ullage.server.";
-
 /** The lines that a person can type after `/context`. */
 export const LINES = [
   { name: "status", argument: "", purpose: "how full the window is, and what answers; also /context alone" },

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from ullage import errors
-from ullage.contexts.commands.lines import EXECUTED_AS, LINES
+from ullage.contexts.commands.lines import LINES
 from ullage.generated import write_or_check
 from ullage.lsp.results import NOTIFICATIONS, PARTIAL_RESULT, RESULTS
 from ullage.lsp.types import REQUESTS
@@ -80,9 +80,6 @@ def _words() -> str:
 /** Why a request was understood and not done: `data.kind` of an error. */
 export type FailureKind =
   | {union};
-
-/** What the server's commands begin with in `workspace/executeCommand`. */
-export const EXECUTED_AS = "{EXECUTED_AS}";
 
 /** The lines that a person can type after `/context`. */
 export const LINES = [
