@@ -35,9 +35,12 @@ async def test_values_that_json_has_not_are_no_json_wherever_they_stand(
     good = valid(REQUESTS[method].params)
     for path, _, _ in fields(REQUESTS[method].params):
         text = json.dumps(replaced(good, path, "\x00here")).encode().replace(rb'"\u0000here"', bad)
-        body = b'{"jsonrpc":"2.0","id":"never","method":"%b","params":%b}' % (method.encode(), text)
+        body = b'{"jsonrpc":"2.0","id":"bad","method":"%b","params":%b}' % (method.encode(), text)
         await shared.send_bytes(frame(body))
-        assert (await shared.unaddressed_error()).code == -32700
+        with pytest.raises(RpcError) as caught:
+            await shared.answer("bad")
+        assert caught.value.code == -32700, path
+        assert len(shared.answers.pop("bad")) == 1
 
 
 async def test_the_matrix_is_as_large_as_it_should_be() -> None:

@@ -492,5 +492,6 @@ async def test_not_a_number_is_no_size(tmp_path: Path) -> None:
         params = {"contextId": context_id, "tokens": float("nan")}
         body = {"jsonrpc": "2.0", "id": 900, "method": "context/resize", "params": params}
         await client.send_bytes(frame(json.dumps(body).encode()))
-        error = await client.unaddressed_error()
-        assert error.code == -32700
+        with pytest.raises(RpcError) as refused:
+            await client.answer(900)
+        assert refused.value.code == -32700

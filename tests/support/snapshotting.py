@@ -94,7 +94,7 @@ class Place:
 async def place(folder: Path, **snapshots: Any) -> AsyncGenerator[Place]:
     made: list[Place] = []
     process = rooms(folder, settings=lambda: made[0].settings)
-    process.snapshots.clock = lambda: made[0].seconds
+    process.snapshots.totals.clock = lambda: made[0].seconds
     settings = Settings(context=ContextSettings(snapshots=SnapshotSettings(**snapshots)))
     made.append(Place(process, process.sessions, process.snapshots, settings))
     try:

@@ -96,10 +96,7 @@ def assemble(configuration: Configuration, folder: StorageFolder, client: Client
     window_guard = WindowGuard(sessions, compressions, background, snapshots)
     room = Room(sessions, compressions, background, window_guard)
     reader = Poller()
-    sizes = Sizes(
-        sessions, directory, ModelMemory(lambda: configuration.resolved), room, reader, read_ram=SystemMemory().read
-    )
-    sessions.models.prepare = sizes.prepare
+    sizes = _sizes(configuration, sessions, directory, room, reader)
     conversations = Conversations(sessions, directory, window_guard)
     memory_guard = MemoryGuard(sessions, sizes, compressions, background, snapshots, conversations, client.person)
     monitor = Monitor(sessions, sizes, client.tell_low, memory_guard)
@@ -152,3 +149,11 @@ def _sessions(configuration: Configuration, folder: StorageFolder, client_name: 
         counters=counters,
         settings_of=configuration.settings_for,
     )
+
+
+def _sizes(configuration: Configuration, sessions: Sessions, directory: Directory, room: Room, reader: Poller) -> Sizes:
+    """How large windows are, which is looked at before a model is first used."""
+    memory = ModelMemory(lambda: configuration.resolved)
+    sizes = Sizes(sessions, directory, memory, room, reader, read_ram=SystemMemory().read)
+    sessions.models.prepare = sizes.prepare
+    return sizes

@@ -63,7 +63,7 @@ class Reports:
 
     async def _status(self, session: Session, context: Context) -> ContextStatus:
         settings = self.sessions.context_settings(session)
-        snapshots, _ = await self.snapshots.count_and_bytes(session.id)
+        snapshots = await self.snapshots.totals.of(session.id)
         active = self.sessions.models.known(session.state.record)
         usage = context.usage
         return ContextStatus(
@@ -72,7 +72,7 @@ class Reports:
             usage=usage,
             memory=self.sizes.reader.last,
             kv_cache=self._kv_cache(active),
-            snapshots=snapshots,
+            snapshots=snapshots.count,
             auto_size=self.sizes.choice(active).auto if active else settings.auto_size,
             auto_compress=AutoCompress(settings.compression.enabled, settings.compression.threshold),
             compressing=session.reductions > 0,
@@ -91,7 +91,7 @@ class Reports:
             weights_bytes=known.weights_bytes if known else None,
             tokens_by_role=await self._by_role(session),
             compressions=await self._compressions(session),
-            snapshot_bytes=(await self.snapshots.count_and_bytes(session.id))[1],
+            snapshot_bytes=(await self.snapshots.totals.of(session.id)).bytes,
             count_cache=CountCacheStats(counts.hits, counts.misses),
             prompt=PromptStats(session.prompt_evaluated, session.prompt_reused),
             timings=TimingStats(

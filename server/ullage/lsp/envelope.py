@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -46,13 +47,18 @@ class Invalid:
 
 Message = Request | Notification | Response | Invalid
 
+_UNREADABLE = (
+    "The frame's body is not valid JSON in UTF-8. Bytes of another encoding, half of a surrogate pair and NaN are not"
+    " taken: replace them and send it again."
+)
+
 
 def parse(body: bytes) -> Message:
     """Read one body. NaN, lone surrogates, bad UTF-8 and nesting over 1,024 levels are no JSON."""
     try:
         message = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Invalid(None, ErrorCodes.ParseError, "The frame's body is not valid JSON in UTF-8.")
+        return Invalid(_request_id(body), ErrorCodes.ParseError, _UNREADABLE)
     if type(message) is not dict:
         kind = "a batch; send its requests one by one" if type(message) is list else "no object"
         return Invalid(None, ErrorCodes.InvalidRequest, f"The message is {kind}.")
@@ -68,6 +74,17 @@ def parse(body: bytes) -> Message:
     if params is None:
         params = {}
     return Notification(message["method"], params) if readable is None else Request(readable, message["method"], params)
+
+
+def _request_id(body: bytes) -> MessageId | None:
+    """The id of a request that is JSON but for some of its texts and numbers: whoever sent it waits for an answer."""
+    try:
+        message = json.loads(body.decode(errors="replace"))
+        id_ = message["id"] if "method" in message else None
+        orjson.dumps(id_)  # it has to be one that can be answered with
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return id_ if type(id_) in (int, str) else None
 
 
 def _invalidity(message: dict[str, Any], readable: MessageId | None) -> str | None:

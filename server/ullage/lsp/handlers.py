@@ -55,7 +55,10 @@ class Handlers:
     def table(self) -> Mapping[str, Handler]:
         """Every request of `ullage.lsp.types.REQUESTS` with its handler. Those that change something are carried
         through once they have begun to; a chat is cancelled in its own way."""
-        changing: dict[str, Callable[[Any], Coroutine[Any, Any, Any]]] = {
+        return {**{method: _carried_through(handler) for method, handler in self._changing().items()}, **self._asking()}
+
+    def _changing(self) -> Mapping[str, Callable[[Any], Coroutine[Any, Any, Any]]]:
+        return {
             "context/open": self.open,
             "context/update": self.update,
             "context/switch": self.switch,
@@ -77,8 +80,9 @@ class Handlers:
             "context/resize": self.resize,
             "context/autoSize": self.auto_size,
         }
+
+    def _asking(self) -> Mapping[str, Handler]:
         return {
-            **{method: _carried_through(handler) for method, handler in changing.items()},
             "context/list": self.list,
             "context/status": self.status,
             "context/stats": self.stats,

@@ -64,6 +64,7 @@ class SnapshotFiles:
     folder: StorageFolder
     _known: dict[str, dict[str, _Known]] = Factory(dict)
     _reasons: dict[Path, str] = Factory(dict)
+    _swept: set[str] = Factory(set)
 
     def write(self, header: SnapshotHeader, content: SnapshotContent) -> StoredSnapshot:
         """Keep a new snapshot. StoreFull also where it is larger than a snapshot may be."""
@@ -79,7 +80,8 @@ class SnapshotFiles:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             raise not_taken(error) from error
-        self._sweep(header.context_id)
+        if header.context_id not in self._swept:  # a look at every file, for what is rarely there: once is enough
+            self._sweep(header.context_id)
         return self._remember(path, header, status)
 
     def read(self, context_id: str, snapshot_id: str) -> tuple[SnapshotHeader, SnapshotContent]:
@@ -300,6 +302,7 @@ class SnapshotFiles:
 
     def _sweep(self, context_id: str) -> None:
         """Remove drafts that killed processes left."""
+        self._swept.add(context_id)
         with suppress(OSError, CorruptSnapshot):
             for name in self._names(context_id):
                 path = self.folder.snapshots_of(context_id) / name

@@ -19,10 +19,13 @@ between two slices other threads run, since compressing, hashing and reading let
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import time
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from hashlib import sha256
 from types import ModuleType
 from typing import BinaryIO
@@ -48,6 +51,10 @@ LARGEST_CONTENT_BYTES = 256 * 2**20
 
 SLICE_BYTES = 16 * 2**10
 """What is worked on in one go: a tenth of a millisecond, for as long as which another thread may have to wait."""
+
+_give_way: Callable[[], object] = getattr(os, "sched_yield", partial(time.sleep, 0))
+"""Lets go of the core: a thread that computes without a pause would keep it for milliseconds on a busy machine, whoever
+is waiting for it."""
 
 LARGEST_HEAD_BYTES = 64 * 2**10
 LARGEST_FILE_BYTES = LARGEST_HEAD_BYTES + LARGEST_CONTENT_BYTES * 3 // 2
@@ -201,7 +208,8 @@ def _packed(lines: Iterable[bytes]) -> tuple[int, list[bytes]]:
         size += len(chunk)
         if size > LARGEST_CONTENT_BYTES:
             raise TooLarge
-        rest += compressor.compress(chunk)
+        # In blocks of a slice, a fiftieth larger: else it gathers 128 KiB and compresses them in one go.
+        rest += compressor.compress(chunk, compressor.FLUSH_BLOCK)
         whole = len(rest) // 3 * 3
         packed.append(b2a_base64(rest[:whole], newline=False))
         rest = rest[whole:]
@@ -216,7 +224,9 @@ def _slices(lines: Iterable[bytes]) -> Iterator[bytes]:
         waiting.append(line)
         size += len(line)
         if size >= SLICE_BYTES:
+            _give_way()
             yield b"".join(waiting)
+            _give_way()
             waiting, size = [], 0
     yield b"".join(waiting)
 

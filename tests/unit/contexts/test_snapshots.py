@@ -41,6 +41,12 @@ async def session(here: Place) -> Session:
     return made
 
 
+async def total(here: Place, session: Session) -> tuple[int, int]:
+    """How many snapshots there are, and their bytes."""
+    known = await here.snapshots.totals.of(session.id)
+    return known.count, known.bytes
+
+
 class TestMaking:
     async def test_it_says_what_the_window_was(self, here: Place, session: Session) -> None:
         info = await here.snapshots.create(session.id, "Before the rewrite")
@@ -201,10 +207,10 @@ class TestListing:
         monkeypatch.setattr(type(here.files), "listing", counting)
         info = await here.snapshots.create(session.id)
         for _ in range(20):
-            assert await here.snapshots.count_and_bytes(session.id) == (1, info.bytes)
+            assert await total(here, session) == (1, info.bytes)
         assert len(looks) == 1
         here.seconds += 2.1
-        await here.snapshots.count_and_bytes(session.id)
+        await total(here, session)
         assert len(looks) == 2
 
     @pytest.mark.parametrize("of_all", [False, True])
@@ -213,18 +219,41 @@ class TestListing:
     ) -> None:
         await here.snapshots.create(session.id)
         bad = await here.snapshots.create(session.id)
-        assert (await here.snapshots.count_and_bytes(session.id))[0] == 2
+        assert (await total(here, session))[0] == 2
         here.files.folder.snapshot(session.id, bad.id).write_bytes(b"{}")
         await here.snapshots.page(None if of_all else session.id)
-        assert (await here.snapshots.count_and_bytes(session.id))[0] == 1
+        assert (await total(here, session))[0] == 1
 
     async def test_the_count_follows_every_change_at_once(self, here: Place, session: Session) -> None:
-        counts = [await here.snapshots.count_and_bytes(session.id)]
+        counts = [await total(here, session)]
         info = await here.snapshots.create(session.id)
-        counts.append(await here.snapshots.count_and_bytes(session.id))
+        counts.append(await total(here, session))
         await here.snapshots.delete(info.id)
-        counts.append(await here.snapshots.count_and_bytes(session.id))
+        counts.append(await total(here, session))
         assert counts == [(0, 0), (1, info.bytes), (0, 0)]
+
+    async def test_a_new_one_is_counted_in_without_a_look_at_the_others(
+        self, here: Place, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = await here.snapshots.create(session.id)
+        await total(here, session)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(here.files), "listing", lambda *_: pytest.fail("looked at every file"))
+            second = await here.snapshots.create(session.id)
+            assert await total(here, session) == (2, first.bytes + second.bytes)
+
+    async def test_one_that_is_deleted_while_another_is_made_is_not_counted(
+        self, here: Place, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = await here.snapshots.create(session.id)
+        await total(here, session)
+        slow = Slow(here, monkeypatch)
+        making = asyncio.create_task(here.snapshots.create(session.id))
+        await slow.reached()
+        await here.snapshots.delete(first.id)
+        slow.go.set()
+        info = await making
+        assert await total(here, session) == (1, info.bytes)
 
     async def test_a_count_that_a_change_has_overtaken_is_not_remembered(
         self, here: Place, session: Session, monkeypatch: pytest.MonkeyPatch
@@ -240,12 +269,12 @@ class TestListing:
 
         with monkeypatch.context() as patch:
             patch.setattr(type(here.files), "listing", slow)
-            counting = asyncio.create_task(here.snapshots.count_and_bytes(session.id))
+            counting = asyncio.create_task(total(here, session))
             assert await asyncio.to_thread(begun.wait, 10)
             info = await here.snapshots.create(session.id)
             go.set()
             assert await counting == (0, 0)
-        assert await here.snapshots.count_and_bytes(session.id) == (1, info.bytes)
+        assert await total(here, session) == (1, info.bytes)
 
 
 class TestAutomatic:
@@ -328,7 +357,7 @@ class TestErasing:
         await here.snapshots.create(session.id)
         await here.snapshots.erase_context(session.id)
         assert files_in(here) == [f"{kept.id}.json"]
-        assert await here.snapshots.count_and_bytes(session.id) == (0, 0)
+        assert await total(here, session) == (0, 0)
 
     async def test_a_snapshot_of_a_context_that_is_erased_meanwhile_leaves_nothing(
         self, here: Place, session: Session, monkeypatch: pytest.MonkeyPatch

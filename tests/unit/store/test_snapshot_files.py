@@ -264,15 +264,24 @@ class TestWriting:
         with pytest.raises(CorruptSnapshot, match="larger"):
             files.read(context_id, made.id)
 
-    def test_drafts_of_killed_processes_go_with_the_next_snapshot(self, files: SnapshotFiles, context_id: str) -> None:
-        files.write(*snapshot(context_id))
+    def test_drafts_of_killed_processes_go_with_a_process_s_first_snapshot(
+        self, files: SnapshotFiles, context_id: str
+    ) -> None:
         folder = files.folder.snapshots_of(context_id)
+        folder.mkdir(parents=True)
         living, killed, forgotten = (folder / f"{new_id()}.json.{pid}-1.tmp" for pid in (os.getpid(), 2**31 - 5, 1))
         for draft in (living, killed, forgotten):
             draft.touch()
         os.utime(forgotten, (time.time() - 3700,) * 2)
         files.write(*snapshot(context_id))
         assert [draft.exists() for draft in (living, killed, forgotten)] == [True, False, False]
+
+    def test_what_a_snapshot_costs_does_not_grow_with_their_number(
+        self, files: SnapshotFiles, context_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files.write(*snapshot(context_id))
+        monkeypatch.setattr(os, "listdir", lambda _: pytest.fail("looked at every file"))
+        files.write(*snapshot(context_id))
 
 
 class TestLinks:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import attrs
-from attrs import Factory, define, frozen
+from attrs import define, field
 
 from ullage.contexts.directory import Directory
 from ullage.contexts.finishing import begin, finish
 from ullage.contexts.keeping.restoring import renamed, restoring
+from ullage.contexts.keeping.totals import Totals
 from ullage.contexts.session import Session
 from ullage.contexts.sessions import Sessions, unknown_context
 from ullage.contexts.state import ContextState, Planned
@@ -35,26 +35,16 @@ from ullage.errors import CorruptSnapshot, InvalidArgument, NotSupported, StoreF
 from ullage.settings import SnapshotSettings
 from ullage.store.records import Commit
 from ullage.store.snapshot_files import SnapshotFiles
-from ullage.store.snapshot_records import SnapshotContent, SnapshotHeader, SnapshotListing, StoredSnapshot
+from ullage.store.snapshot_records import SnapshotContent, SnapshotHeader, StoredSnapshot
 from ullage.store.snapshot_shape import LONGEST_SUMMARY
 from ullage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-FRESH_S = 2.0
-"""How long a count of the files is believed in: another process may add to them."""
-
 _SLICE = 500
 """Messages that are looked up, or ids that are made, in one go: between two of them others have their turn."""
 
 _DAY_MS = 86_400_000
-
-
-@frozen
-class _Totals:
-    count: int
-    bytes: int
-    at: float
 
 
 @define(eq=False)
@@ -64,9 +54,11 @@ class Snapshots:
     sessions: Sessions
     directory: Directory
     files: SnapshotFiles
-    clock: Callable[[], float] = time.monotonic
-    _totals: dict[str, _Totals] = Factory(dict)
-    _changes: int = 0
+    totals: Totals = field(init=False)
+
+    @totals.default
+    def _count_none_yet(self) -> Totals:
+        return Totals(self.files, self.sessions.stale)
 
     async def create(self, context_id: str, summary: str | None = None) -> SnapshotInfo:
         """Keep the window as it is now. Without a summary the beginning of the last question stands for it.
@@ -103,7 +95,7 @@ class Snapshots:
         if context_id is not None:
             self.sessions.locks.lock(context_id)  # UnknownContext where that can't be an id
         listing = await asyncio.to_thread(self.files.listing, context_id)
-        self._recount(listing, list(self._totals) if context_id is None else [context_id])
+        self.totals.compare(listing, context_id)
         if context_id is not None and not (listing.snapshots or listing.unreadable):
             await self._require_context(context_id)
         unreadable = tuple(UnreadableSnapshot(each.name, each.reason) for each in listing.unreadable)
@@ -156,7 +148,7 @@ class Snapshots:
         """Erase a snapshot for good. Raises UnknownSnapshot."""
         begin()
         await finish(asyncio.to_thread(self.files.delete, snapshot_id))
-        self._changed(None)
+        self.totals.changed(None)
 
     async def verify(self, snapshot_id: str) -> SnapshotVerdict:
         """Read all of a snapshot as `restore` would. Raises UnknownSnapshot."""
@@ -164,26 +156,15 @@ class Snapshots:
             source = await asyncio.to_thread(self.files.find, snapshot_id)
             await asyncio.to_thread(self.files.read, source, snapshot_id)
         except CorruptSnapshot as error:
-            self._changed(None)
+            self.totals.changed(None)
             return SnapshotVerdict(ok=False, reason=error.message)
         return SnapshotVerdict(ok=True, reason=None)
-
-    async def count_and_bytes(self, context_id: str) -> tuple[int, int]:
-        """How many snapshots a context has, and their size. Looked up at most once in `FRESH_S`, and after a change."""
-        known = self._totals.get(context_id)
-        if known is None or self.clock() - known.at > FRESH_S:
-            changes, at = self._changes, self.clock()
-            listing = await asyncio.to_thread(self.files.listing, context_id)
-            known = _totals(listing, context_id, at)
-            if changes == self._changes:
-                self._totals[context_id] = known
-        return known.count, known.bytes
 
     async def erase_context(self, context_id: str) -> None:
         """Erase every snapshot of a context. Call it with the context's lock held, before the context itself goes: what
         is left after a failure can be erased by another try as long as the context is there."""
         await finish(asyncio.to_thread(self.files.erase_context, context_id))
-        self._changed(context_id)
+        self.totals.changed(context_id)
 
     async def forget(self, context_id: str, message_ids: Collection[str]) -> None:
         """Erase messages from every snapshot. Call it with the context's mutex and lock held since before they were
@@ -193,7 +174,7 @@ class Snapshots:
         other ids; they are that context's own.
         """
         await finish(asyncio.to_thread(self.files.forget, context_id, message_ids))
-        self._changed(None)
+        self.totals.changed(None)
 
     def _require_enabled(self, session: Session) -> SnapshotSettings:
         settings = self.sessions.context_settings(session).snapshots
@@ -229,15 +210,19 @@ class Snapshots:
             detail: dict[str, object] = {"snapshotId": header.id, "trigger": header.trigger}
             return Planned(Commit(self.sessions.operation(session.id, "snapshot", detail, origin)))
 
+        before = self.totals.before_adding(session.id)
         try:
             write = asyncio.to_thread(self._write, header, state)
             stored = await finish(write, then_cancel=True)
-            self._changed(session.id)
             kept = await self.sessions.change(session, plan, in_place=False) is not None
         finally:
             if not kept:
                 await finish(asyncio.to_thread(self._discard, header))
-        return stored if kept else None
+                self.totals.changed(session.id)
+        if not kept:
+            return None
+        self.totals.added(stored, before)
+        return stored
 
     async def _header(
         self, session: Session, state: ContextState, summary: str | None, trigger: SnapshotTrigger
@@ -324,35 +309,13 @@ class Snapshots:
         for header in gone:
             await finish(asyncio.to_thread(self._discard, header))
         if gone:
-            self._changed(context_id)
+            self.totals.changed(context_id)
 
     def _discard(self, header: SnapshotHeader) -> None:
         try:
             self.files.discard(header.context_id, header.id)
         except StoreFull:
             logger.warning("A snapshot that is not wanted any more could not be removed")
-
-    def _recount(self, listing: SnapshotListing, context_ids: Sequence[str]) -> None:
-        """Listing sets damaged files aside, and these are counted no more, also where they are being counted now."""
-        self._changes += bool(listing.unreadable)
-        for context_id in context_ids:
-            known = self._totals.get(context_id)
-            if known is not None and known != _totals(listing, context_id, known.at):
-                self._changed(context_id)
-
-    def _changed(self, context_id: str | None) -> None:
-        """Look at the files anew; None: at those of every context."""
-        self._changes += 1
-        if context_id is None:
-            self._totals.clear()
-        else:
-            self._totals.pop(context_id, None)
-        self.sessions.stale(context_id)
-
-
-def _totals(listing: SnapshotListing, context_id: str, at: float) -> _Totals:
-    sizes = [each.size_bytes for each in listing.snapshots if each.header.context_id == context_id]
-    return _Totals(len(sizes), sum(sizes), at)
 
 
 def _content(state: ContextState) -> SnapshotContent:
