@@ -132,13 +132,14 @@ QUESTION may be unsent: it is left to ASK, else put before what was typed."
           (lambda (page failure)
             (when failure
               (ullage--failed failure))
-            ;; What was asked since has an answer to come, and a place for it.
-            (when (and (buffer-live-p buffer)
-                       (eq answering
-                           (buffer-local-value 'ullage--answering buffer)))
+            (when (buffer-live-p buffer)
               (with-current-buffer buffer
-                (setq ullage--answering nil)
-                (ullage--take page (ullage--unsent page question) ask))))))
+                (if (eq answering ullage--answering)
+                    (progn
+                      (setq ullage--answering nil)
+                      (ullage--take page (ullage--unsent page question) ask))
+                  ;; Something was asked since, and its answer is to come.
+                  (ullage--put-back question)))))))
     (condition-case problem
         (ullage--request
          :context/messages
@@ -152,11 +153,16 @@ QUESTION may be unsent: it is left to ASK, else put before what was typed."
   (let ((asks (and page ask)))
     (if (or page (not ullage--input))
         (ullage--lay-out page (unless asks unsent))
-      (save-excursion
-        (goto-char ullage--input)
-        (insert (string-trim-left (concat unsent "\n")))))
+      (ullage--put-back unsent))
     (when asks
       (funcall ask (or unsent "")))))
+
+(defun ullage--put-back (question)
+  "Put QUESTION, nil where there is none, before what was typed."
+  (unless (string-empty-p (or question ""))
+    (save-excursion
+      (goto-char ullage--input)
+      (insert question (if (eobp) "" "\n")))))
 
 (defun ullage-chat-send ()
   "Say what was typed; where that is nothing, ask again for a missing answer."
@@ -166,7 +172,7 @@ QUESTION may be unsent: it is left to ASK, else put before what was typed."
                 (substitute-command-keys "\\[ullage-chat-stop]")))
   (unless ullage--input
     (user-error "The conversation is still being loaded"))
-  (ullage--connect default-directory)   ; nothing is moved where that fails
+  (ullage--connect)                     ; nothing is moved where that fails
   (let ((question (ullage--typed)))
     (delete-region ullage--input (point-max))
     (ullage--ask question)))
@@ -210,10 +216,17 @@ QUESTION may be unsent: it is left to ASK, else put before what was typed."
     (when (buffer-live-p buffer)
       (with-current-buffer buffer
         (if failure
-            (progn
-              (ullage--failed failure)
-              (ullage--load buffer (plist-get ullage--answering :question)))
+            (ullage--fail failure)
           (ullage--finish result))))))
+
+(defun ullage--fail (failure)
+  "Show FAILURE and what the server has kept; a server that is left is not asked."
+  (let ((question (plist-get ullage--answering :question)))
+    (ullage--failed failure)
+    (if (not ullage--over)
+        (ullage--load (current-buffer) question)
+      (setq ullage--answering nil)
+      (ullage--put-back question))))
 
 (defun ullage--finish (result)
   "Put the whole answer of RESULT in the place of its parts."
@@ -260,7 +273,8 @@ QUESTION may be unsent: it is left to ASK, else put before what was typed."
    (lambda (id)
      (let ((buffer (ullage--chat-buffer id)))
        (pop-to-buffer buffer)
-       (unless ullage--answering
+       (if ullage--answering
+           (ullage--put-back question)
          (ullage--load buffer question (and question #'ullage--ask)))))))
 
 (provide 'ullage-chat)

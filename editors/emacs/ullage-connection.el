@@ -14,6 +14,8 @@
 (require 'subr-x)
 (require 'url-util)
 
+(declare-function ullage--first-folder "ullage")
+
 (defgroup ullage nil
   "Conversations with local language models."
   :group 'tools
@@ -52,6 +54,9 @@ They are read when the server starts."
 (defvar ullage--queue nil
   "What waits for the server, the newest first: a sender and its DONE each.")
 
+(defvar ullage--over nil
+  "Why only a command starts the server again, nil while that is not so.")
+
 (defvar ullage--ends nil
   "When the server has crashed.")
 
@@ -67,10 +72,14 @@ They are read when the server starts."
 (defvar ullage--end-functions nil
   "Called when the server is gone.")
 
+(defvar ullage--refusal-functions nil
+  "Called with the parameters of a request that failed, and the failure.")
+
 (defvar ullage--sent (make-hash-table :test #'equal)
   "The ids of requests whose results come in parts, by their tokens.")
 
-(defclass ullage-connection (jsonrpc-process-connection) ()
+(defclass ullage-connection (jsonrpc-process-connection)
+  ((folder :initarg :folder :documentation "What the server was started for."))
   :documentation "A connection to the server.")
 
 (cl-defmethod jsonrpc-connection-send ((connection ullage-connection)
@@ -121,21 +130,24 @@ request whose PARAMS have a token is kept, so that it can be cancelled."
                 :noquery t
                 :stderr (get-buffer-create "*ullage stderr*")))
 
-(defun ullage--connect (folder)
-  "Start the server for FOLDER unless it is there."
+(defun ullage--connect (&optional folder)
+  "Start the server for FOLDER, or where the person is, unless it is there."
   (unless (and ullage--connection (jsonrpc-running-p ullage--connection))
     (unless (executable-find (car ullage-server-program))
       (user-error "There is no program `%s'; install Ullage, or set `ullage-server-program'"
                   (car ullage-server-program)))
-    (setq ullage--ready nil
+    (setq folder (or folder (ullage--first-folder))
+          ullage--ready nil
           ullage--connection
           (apply #'make-instance 'ullage-connection
                  :name "ullage"
+                 :folder folder
                  :process #'ullage--process
                  :request-dispatcher #'ullage--answer
                  :notification-dispatcher #'ullage--hear
                  :on-shutdown #'ullage--ended
-                 (ullage--without-log)))
+                 (ullage--without-log))
+          ullage--over nil)
     (condition-case nil
         (ullage--introduce folder)
       (error (ullage--ended ullage--connection))))) ; it ended at once
@@ -148,13 +160,20 @@ request whose PARAMS have a token is kept, so that it can be cancelled."
 
 (defun ullage--introduce (folder)
   "Tell the server of FOLDER and of Emacs."
-  (jsonrpc-async-request
-   ullage--connection :initialize (ullage--introduction folder)
-   :timeout nil
-   :success-fn #'ullage--begin
-   :error-fn (lambda (failure)
-               (unless (eq (plist-get failure :code) ullage--died)
-                 (ullage--failed failure)))))
+  (let ((connection ullage--connection))
+    (jsonrpc-async-request
+     connection :initialize (ullage--introduction folder)
+     :timeout nil
+     :success-fn #'ullage--begin
+     :error-fn (lambda (failure)
+                 (unless (eq (plist-get failure :code) ullage--died)
+                   (run-at-time 0 nil #'ullage--unwelcome connection failure))))))
+
+(defun ullage--unwelcome (connection failure)
+  "End the server of CONNECTION, whose FAILURE is that it does not begin."
+  (when (eq connection ullage--connection)
+    (ullage--leave (plist-get failure :message)
+                   (lambda () (delete-process (jsonrpc--process connection))))))
 
 (defun ullage--introduction (folder)
   "What the server is told first, of FOLDER and of Emacs."
@@ -185,7 +204,6 @@ request whose PARAMS have a token is kept, so that it can be cancelled."
   (when (eq connection ullage--connection)
     (setq ullage--connection nil
           ullage--ready nil)
-    (clrhash ullage--listeners)
     (clrhash ullage--sent)
     (run-hooks 'ullage--end-functions)
     (let ((now (float-time)))
@@ -193,60 +211,80 @@ request whose PARAMS have a token is kept, so that it can be cancelled."
             (cons now (cl-remove-if (lambda (at) (> (- now at) ullage--within))
                                     ullage--ends))))
     (if (< (length ullage--ends) ullage--crashes)
-        (run-at-time 0 nil #'ullage--start-again)
+        (run-at-time 0 nil #'ullage--start-again (oref connection folder))
       (setq ullage--ends nil)
       (ullage--give-up
        (format "The server ended %d times in a short while and is left alone now.  `ullage doctor' in a terminal says what is wrong; any command starts it again"
                ullage--crashes)))))
 
-(defun ullage--start-again ()
-  "Start the server after a crash."
+(defun ullage--start-again (folder)
+  "Start the server after a crash, for FOLDER as before."
   (condition-case failure
-      (ullage--connect default-directory)
+      (ullage--connect folder)
     (error (ullage--give-up (error-message-string failure)))))
 
 (defun ullage--give-up (text)
   "Tell the person TEXT, and whoever waits for the server that it won't come."
   (let ((queue (nreverse ullage--queue)))
-    (setq ullage--queue nil)
+    (setq ullage--queue nil
+          ullage--over text)
     (dolist (waiting queue)
       (funcall (cdr waiting) nil (list :code ullage--died :message text)))
     (message "Ullage: %s" text)))
+
+(defun ullage--leave (text end)
+  "Forget the connection, call END to end the server, and tell TEXT."
+  (setq ullage--connection nil
+        ullage--ready nil
+        ullage--over text)            ; what fails meanwhile starts nothing
+  (funcall end)
+  (run-hooks 'ullage--end-functions)
+  (ullage--give-up text))
 
 (defun ullage-stop ()
   "Stop the server.  What was said is kept, and any command is a new start."
   (interactive)
   (when-let ((connection ullage--connection))
-    (setq ullage--connection nil
-          ullage--ready nil)
-    (ignore-errors
-      (jsonrpc-request connection :shutdown nil :timeout 3)
-      (jsonrpc-notify connection :exit nil))
-    (jsonrpc-shutdown connection)
-    (run-hooks 'ullage--end-functions)))
+    (ullage--leave "The server was stopped; any command starts it again"
+                   (lambda ()
+                     (ignore-errors
+                       (jsonrpc-request connection :shutdown nil :timeout 3)
+                       (jsonrpc-notify connection :exit nil))
+                     (jsonrpc-shutdown connection)))))
 
 (defun ullage--request (method params done)
   "Send METHOD with PARAMS, at once or when the server is ready.
 DONE is called with the result and the failure, of which one is nil."
-  (ullage--connect default-directory)
-  (let ((send (lambda ()
-                (jsonrpc-async-request
-                 ullage--connection method params
-                 :timeout nil
-                 :success-fn (lambda (result) (funcall done result nil))
-                 :error-fn (lambda (failure)
-                             (ullage--refuse done failure))))))
+  (ullage--connect)
+  (let ((send (lambda () (ullage--send method params done))))
     (if ullage--ready
         (funcall send)
       (push (cons send done) ullage--queue))))
 
-(defun ullage--refuse (done failure)
-  "Call DONE with FAILURE, once an ended server's connection is cleared away."
+(defun ullage--send (method params done)
+  "Send METHOD with PARAMS now; DONE is as that of `ullage--request'."
+  (condition-case nil
+      (jsonrpc-async-request
+       ullage--connection method params
+       :timeout nil
+       :success-fn (lambda (result) (funcall done result nil))
+       :error-fn (lambda (failure) (ullage--refuse params done failure)))
+    (wrong-type-argument
+     (funcall done nil '(:message "This holds bytes that are no text, so it was not sent.  Take them out and try again")))))
+
+(defun ullage--refuse (params done failure)
+  "Call DONE with FAILURE of a request with PARAMS.
+Where the server has ended, its connection is cleared away first."
+  (run-hook-with-args 'ullage--refusal-functions params failure)
   (if (eq (plist-get failure :code) ullage--died)
-      (run-at-time 0 nil done nil
-                   (list :code ullage--died
-                         :message "The server ended before it answered.  It is started again; what was said is kept"))
+      (run-at-time 0 nil #'ullage--tell-end done)
     (funcall done nil failure)))
+
+(defun ullage--tell-end (done)
+  "Call DONE with what becomes of the server that has ended."
+  (funcall done nil
+           (list :code ullage--died
+                 :message (or ullage--over "The server ended before it answered.  It is started again; what was said is kept"))))
 
 (defun ullage--wait-for (method params)
   "Wait for the result of the request METHOD with PARAMS, and return it."
@@ -287,11 +325,18 @@ DONE is called with the result and the failure, of which one is nil."
   "Have the person choose from what PARAMS offer, and call REPLY with it."
   (let* ((titles (mapcar (lambda (action) (plist-get action :title))
                          (plist-get params :actions)))
-         (answer (condition-case nil
-                     (completing-read (concat (plist-get params :message) " ")
-                                      titles nil t)
-                   (quit nil))))
+         (answer (ullage--ask-person #'completing-read
+                                     (concat (plist-get params :message) " ")
+                                     titles nil t)))
     (funcall reply (and (member answer titles) (list :title answer)))))
+
+(defun ullage--ask-person (ask &rest arguments)
+  "What the person answers to ASK with ARGUMENTS, nil where that is nothing.
+They may be in the middle of answering something else."
+  (let ((enable-recursive-minibuffers t))
+    (condition-case nil
+        (apply ask arguments)
+      ((quit error) nil))))
 
 (defun ullage--hear (_connection method params)
   "Hand on the server's notification METHOD with PARAMS."

@@ -89,7 +89,7 @@
     (let ((completion-extra-properties
            '(:annotation-function ullage--annotation)))
       (completing-read "Ullage: "
-                       (completion-table-dynamic #'ullage--continuations)))))
+                       (completion-table-dynamic #'ullage--continuations t)))))
 
 ;;;###autoload
 (defun ullage-command (line)

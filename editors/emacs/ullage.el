@@ -65,6 +65,10 @@
               (expand-file-name
                (if project (project-root project) default-directory))))))
 
+(defun ullage--first-folder ()
+  "The folder that the server is started for: the active one, else this one."
+  (or ullage--entered (ullage--folder-here)))
+
 (defun ullage--id ()
   "The id of the present buffer's context, nil where it was never opened."
   (or ullage--context
@@ -110,7 +114,8 @@ Where another editor writes that context, the person may take it over."
 (defun ullage--offer-takeover (id failure done again)
   "Ask whether to take the context ID over, of which FAILURE is the reason.
 AGAIN is called when that is done, else DONE with what prevents it."
-  (if (not (y-or-n-p (concat (plist-get failure :message) "  Take it over? ")))
+  (if (not (ullage--ask-person
+            #'y-or-n-p (concat (plist-get failure :message) "  Take it over? ")))
       (funcall done nil failure)
     (ullage--request
      :context/status (list :contextId id)
@@ -165,6 +170,16 @@ AGAIN is called when that is done, else DONE with what prevents it."
   (clrhash ullage--statuses)
   (force-mode-line-update t))
 
+(defun ullage--forget-erased (params failure)
+  "Where FAILURE is that the context of PARAMS is gone, forget whose it was."
+  (when (equal (ullage--get failure :data :kind) "unknownContext")
+    (let ((id (plist-get (or (seq-first (plist-get params :arguments)) params)
+                         :contextId)))
+      (maphash (lambda (folder known)
+                 (when (equal known id)
+                   (remhash folder ullage--contexts)))
+               ullage--contexts))))
+
 (defun ullage--hear-status (status)
   "Keep STATUS for the mode line."
   (puthash (ullage--get status :context :id) status ullage--statuses)
@@ -180,6 +195,7 @@ AGAIN is called when that is done, else DONE with what prevents it."
 (setf (alist-get 'context/statusChanged ullage--hearers) #'ullage--hear-status
       (alist-get '$/progress ullage--hearers) #'ullage--hear-progress)
 (add-hook 'ullage--start-functions #'ullage--return)
+(add-hook 'ullage--refusal-functions #'ullage--forget-erased)
 (add-hook 'ullage--end-functions #'ullage--forget-statuses)
 
 (defun ullage-mode-line ()

@@ -18,12 +18,12 @@ from support.emacs import (
     PATIENCE_S,
     SEND,
     STOP,
-    Edited,
     Emacs,
     edited,
     installed,
     lisp,
     open_chat,
+    server_there,
 )
 from support.every_line import Harbour, harbour
 from support.fake_nvml import FakeNvml, Part, needs_compiler
@@ -37,10 +37,6 @@ every_emacs = pytest.mark.parametrize("emacs", installed(), ids=str)
 SUPPORT = Path(__file__).parent.parent / "support"
 BROKEN = [sys.executable, "-c", "raise SystemExit(1)"]
 WATCHFUL = "(:context (:compression (:enabled :json-false :threshold 0.57)))"
-
-
-async def server_there(editor: Edited, status: str = "/ 1,024") -> None:
-    await editor.until(f"(string-search {lisp(status)} (or (ullage-mode-line) {lisp('')}))")
 
 
 def complaints(command: Sequence[str], folder: Path) -> str:
@@ -197,7 +193,7 @@ async def test_a_choice_is_given_up_where_the_conversation_cannot_be_opened(emac
 async def test_a_start_again_that_fails_is_told(emacs: Emacs, tmp_path: Path) -> None:
     async with harbour(tmp_path) as place, edited(emacs, place.folder, place.environment) as editor:
         await server_there(editor)
-        gone = '(let ((default-directory "/nowhere/")) (ullage-stop) (ullage--start-again) t)'
+        gone = '(let ((default-directory "/nowhere/")) (ullage-stop) (ullage--start-again default-directory) t)'
         await editor.lisp(gone)
         await editor.says("Ullage: Setting current directory: No such file or directory, /nowhere/")
 

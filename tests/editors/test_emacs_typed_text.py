@@ -8,21 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from support.editing import kill_server_below
+from support.editing import kill_server_below, server_that_waits
 from support.emacs import IDLE, NONE_FOUND, SEND, Emacs, edited, installed, lisp, open_chat
 from support.every_line import harbour
 from support.stub_servers import Answer
-from support.ullage_server import COMMAND
 
 pytestmark = pytest.mark.skipif(not installed(), reason=NONE_FOUND)
 every_emacs = pytest.mark.parametrize("emacs", installed(), ids=str)
 
 BROKEN = [sys.executable, "-c", "raise SystemExit(1)"]
-
-
-def server_that_waits(held: Path) -> list[str]:
-    """A server that does not begin while a file is there; a process that is stopped is none any more to Emacs."""
-    return ["/bin/sh", "-c", 'while [ -e "$0" ]; do sleep 0.05; done; exec "$@"', str(held), *COMMAND]
 
 
 @every_emacs
@@ -120,3 +114,52 @@ async def test_a_question_can_be_sent_again_where_the_server_that_was_to_answer_
         await kill_server_below(editor.pid)
         await editor.until(IDLE)
         assert (await editor.text()).endswith("You\n\nWhich stone lasts?\nAnd then")
+
+
+@every_emacs
+async def test_a_question_with_bytes_that_are_no_text_is_refused_and_stays(emacs: Emacs, tmp_path: Path) -> None:
+    pasted = "(string-to-multibyte (unibyte-string 233))"
+    async with harbour(tmp_path) as place, edited(emacs, place.folder, place.environment) as editor:
+        await open_chat(editor)
+        await editor.keys("Which caf")
+        await editor.shows("Which caf")
+        await editor.lisp(f"(progn (insert {pasted}) t)")
+        await editor.keys(SEND)
+        await editor.says("This holds bytes that are no text, so it was not sent.")
+        await editor.until(IDLE)
+        assert await editor.lisp(f'(string-suffix-p (concat "You\n\nWhich caf" {pasted}) (buffer-string))') is True
+        await editor.keys("\x7f" + "é?" + SEND)
+        await editor.shows("Which café?\n\nAnswer\n\nI heard you.")
+
+
+@every_emacs
+async def test_a_question_of_a_program_waits_in_the_room_while_another_is_answered(
+    emacs: Emacs, tmp_path: Path
+) -> None:
+    pause = asyncio.Event()
+    async with harbour(tmp_path) as place, edited(emacs, place.folder, place.environment) as editor:
+        place.stub.answers.append(Answer(pieces=("Granite, ", "of course."), pause=pause))
+        await open_chat(editor)
+        await editor.keys("Which stone lasts?" + SEND)
+        await editor.shows("Granite,")
+        await editor.lisp('(progn (ullage-chat "And why?") t)')
+        pause.set()
+        await editor.until(IDLE)
+        assert (await editor.text()).endswith("Granite, of course.\n\nYou\n\nAnd why?")
+
+
+@every_emacs
+async def test_of_two_questions_that_wait_for_the_first_load_one_is_asked_and_one_kept(
+    emacs: Emacs, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    held.touch()
+    async with (
+        harbour(tmp_path) as place,
+        edited(emacs, place.folder, place.environment, command=server_that_waits(held)) as editor,
+    ):
+        await editor.lisp('(progn (ullage-chat "Which stone lasts?") (ullage-chat "And why?") t)')
+        held.unlink()
+        await editor.shows("I heard you.")
+        await editor.until(IDLE)
+        assert (await editor.text()).endswith("Which stone lasts?\n\nAnswer\n\nI heard you.\n\nYou\n\nAnd why?")

@@ -12,17 +12,25 @@ from support.architectures import plain
 from support.editing import Gate, kill_server_below, servers_below, silent_server_below
 from support.every_line import Harbour, harbour
 from support.fake_nvml import FakeNvml, Part, needs_compiler
-from support.neovim import NONE_FOUND, Edited, Neovim, edited, installed
+from support.neovim import (
+    CHAT,
+    IDLE,
+    NONE_FOUND,
+    NOTHING_WAITS,
+    Edited,
+    Neovim,
+    edited,
+    installed,
+    open_chat,
+    server_there,
+)
 from support.stub_servers import Answer, OllamaStub
 from support.ullage_server import ullage, using
 
 pytestmark = pytest.mark.skipif(not installed(), reason=NONE_FOUND)
 every_neovim = pytest.mark.parametrize("nvim", installed(), ids=str)
 
-CHAT = "vim.b.ullage_context ~= nil"
-IDLE = "vim.bo.modifiable"
 NOT_ANSWERED = "not answered yet"
-NOTHING_WAITS = "vim.tbl_isempty(require('ullage').client.requests)"
 REMARKS = """(function()
   local marks = vim.api.nvim_buf_get_extmarks(0, vim.api.nvim_get_namespaces().ullage, 0, -1, { details = true })
   local texts = {}
@@ -31,16 +39,6 @@ REMARKS = """(function()
   end
   return table.concat(texts, ";")
 end)()"""
-
-
-async def server_there(editor: Edited) -> None:
-    await editor.until("(vim.g.ullage_status or ''):find('/', 1, true)")
-
-
-async def open_chat(editor: Edited) -> None:
-    await editor.keys(":UllageChat<CR>")
-    await editor.until(CHAT)
-    await editor.until(f"#vim.api.nvim_buf_get_lines(0, 0, -1, false) > 2 and {IDLE}")
 
 
 async def remarks(editor: Edited) -> str:

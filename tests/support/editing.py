@@ -5,16 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 from attrs import define, field
 
+from support.ullage_server import COMMAND
+
 PATIENCE_S = 30
+
+
+def server_that_waits(held: Path) -> list[str]:
+    """A server that does not begin while a file is there; a process that is stopped is none any more to Emacs."""
+    return ["/bin/sh", "-c", 'while [ -e "$0" ]; do sleep 0.05; done; exec "$@"', str(held), *COMMAND]
+
+
+def server_that_breaks(broken: Path, starts: Path) -> list[str]:
+    """A server that leaves a line in ``starts`` each time; while ``broken`` is there, it ends once that is empty."""
+    wait = 'while [ -s "$0" ]; do sleep 0.05; done; [ -e "$0" ] && exit 1'
+    return ["/bin/sh", "-c", f'echo >>"$1"; {wait}; shift; exec "$@"', str(broken), str(starts), *COMMAND]
 
 
 def servers_below(pid: int) -> list[psutil.Process]:
     found = psutil.Process(pid).children(recursive=True)
-    return [each for each in found if "ullage" in " ".join(each.cmdline()) and "serve" in each.cmdline()]
+    return [each for each in found if "ullage" in " ".join(_command_of(each)) and "serve" in _command_of(each)]
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    """Nothing where it has ended meanwhile, also where nobody has buried it yet."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 async def kill_server_below(pid: int) -> int:

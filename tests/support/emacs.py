@@ -130,6 +130,10 @@ class Edited:
         return answer.get("value")
 
 
+async def server_there(editor: Edited, status: str = "/ 1,024") -> None:
+    await editor.until(f"(string-search {lisp(status)} (or (ullage-mode-line) {lisp('')}))")
+
+
 async def open_chat(editor: Edited) -> None:
     await editor.command("ullage-chat")
     await editor.until(f"(and (derived-mode-p 'ullage-chat-mode) {IDLE})")

@@ -19,6 +19,9 @@ from support.ullage_server import COMMAND
 
 SCRIPTS = Path(__file__).parent.parent / "editors"
 CLIENT = Path(__file__).parent.parent.parent / "editors" / "neovim"
+CHAT = "vim.b.ullage_context ~= nil"
+IDLE = "vim.bo.modifiable"
+NOTHING_WAITS = "vim.tbl_isempty(require('ullage').client.requests)"
 NONE_FOUND = "NO EDITOR IS TESTED: there is no nvim. `apt-get install neovim` brings one."
 
 
@@ -134,6 +137,16 @@ class Edited:
             answer = json.loads(await self.reader.readline())
         assert "failure" not in answer, answer
         return answer.get("value")
+
+
+async def server_there(editor: Edited) -> None:
+    await editor.until("(vim.g.ullage_status or ''):find('/', 1, true)")
+
+
+async def open_chat(editor: Edited) -> None:
+    await editor.keys(":UllageChat<CR>")
+    await editor.until(CHAT)
+    await editor.until(f"#vim.api.nvim_buf_get_lines(0, 0, -1, false) > 2 and {IDLE}")
 
 
 def _lua(value: object) -> str:

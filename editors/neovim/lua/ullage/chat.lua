@@ -92,6 +92,11 @@ local function lines_of_page(page)
   return lines
 end
 
+--- While an answer is on its way, what is to be asked next waits where what was typed waits.
+local function keep(self, question)
+  self.answering.draft = joined(self.answering.draft, question or "")
+end
+
 --- Room, as it was, where what the server has kept could not be had.
 local function invite_again(self, text)
   local first = self.answering and count(self) or self.room and first_of_room(self) or 0
@@ -104,8 +109,10 @@ local function load(self, question, ask)
   local answering = self.answering
   local params = { contextId = self.id, view = "history", limit = SHOWN }
   connection.request("context/messages", params, function(failure, page)
-    if not vim.api.nvim_buf_is_loaded(self.buffer) or self.answering ~= answering then
-      return -- something was asked since, and its answer goes where it was to go
+    if not vim.api.nvim_buf_is_loaded(self.buffer) then
+      return
+    elseif self.answering ~= answering then
+      return keep(self, question) -- something was asked since, and its answer goes where it was to go
     end
     tell_failure(failure)
     local draft = typed(self)
@@ -146,7 +153,11 @@ local function finish(self, answering, failure, result)
   end
   if failure then
     tell_failure(failure)
-    load(self, answering.question)
+    if failure.final then
+      invite_again(self, joined(answering.question, typed(self)))
+    else
+      load(self, answering.question)
+    end
   else
     write(self, answering.heading, block("assistant", text_of(result.message)))
     remark(self, answering.heading, ENDS[result.stopReason], answering.mark)
@@ -274,7 +285,9 @@ function chat.open(question)
     end
     local self = chat_of(id)
     show(self)
-    if not self.answering then
+    if self.answering then
+      keep(self, question)
+    else
       local asks = question ~= nil and question ~= ""
       load(self, question, asks and send or nil)
     end

@@ -1,17 +1,20 @@
 -- The server's process: started when it is needed, started again after a crash, and the requests to it.
 
---- `listeners` get the parts of a result by its token; `ready` and `lost` are called when the server comes and goes.
-local connection = { client = nil, handlers = {}, listeners = {}, ready = {}, lost = {} }
+--- `listeners` get the parts of a result by its token; `ready` and `lost` are called when the server comes and goes,
+--- `refused` with the failure and the parameters of a request.
+local connection = { client = nil, handlers = {}, listeners = {}, ready = {}, lost = {}, refused = {} }
 
 local NAME = "ullage"
 local CRASHES, WITHIN_S = 5, 180
 local CANCELLED = { code = -32800, message = "Stopped before the answer began." }
+local NO_TEXT = { message = "There are bytes in this that are no text, so it was not sent. 8g8 finds them." }
 local POLL_MS = 20
+local CLIENTS = 1000 -- as many ids are looked at: they count from 1, and a client that has ended leaves a gap
 local METHODS = vim.fn.has("nvim-0.11") == 1 -- a client's functions are methods from there on
 
 local config = { name = NAME, cmd = { "ullage", "serve" } }
 local queued, waiting, crashes = {}, {}, {}
-local starting = false
+local starting, refusal = false, nil
 
 --- Outside of the automatic command that may have led here: in there it would look like a failure of that command.
 local tell = vim.schedule_wrap(function(text)
@@ -26,10 +29,19 @@ local function call(name, ...)
   return client[name](...)
 end
 
+local function inform(listeners, ...)
+  for _, listener in ipairs(listeners) do
+    listener(...)
+  end
+end
+
 local function settle(request, failure, result)
   if not request.settled then
     request.settled = true
     waiting[request] = nil
+    if failure then
+      inform(connection.refused, failure, request.params or {})
+    end
     request.done(failure, result)
   end
 end
@@ -40,14 +52,26 @@ local function settle_all(requests, failure)
   end
 end
 
---- Nobody will answer what waits for the server to be there.
+--- Nobody will answer what waits for the server to be there; only a command starts it again.
 local function give_up(failure)
+  failure.final = true
   local left = queued
   queued = {}
   settle_all(left, failure)
 end
 
+--- Whether others read what Neovim makes of this: a buffer may hold any bytes, and they would go out as they are.
+local function is_text(params)
+  local encoded = vim.json.encode(params)
+  return pcall(vim.fn.json_decode, encoded) and pcall(vim.fn.json_encode, encoded)
+end
+
 local function send(request)
+  if not is_text(request.params) then
+    return vim.schedule(function()
+      settle(request, NO_TEXT)
+    end)
+  end
   waiting[request] = true
   local _
   _, request.id = call("request", request.method, request.params, function(failure, result)
@@ -55,9 +79,32 @@ local function send(request)
   end)
 end
 
-local function inform(listeners)
-  for _, listener in ipairs(listeners) do
-    listener()
+local function client_of(started)
+  for id = 1, CLIENTS do
+    local client = vim.lsp.get_client_by_id(id)
+    if client and client.config == started then
+      return client
+    end
+  end
+end
+
+--- Neovim calls nobody where the first request is refused: listen to its answer.
+local function before_init(_, started)
+  local client = client_of(started)
+  if not client then
+    return
+  end
+  local request = client.rpc.request
+  client.rpc.request = function(method, params, done, ...)
+    client.rpc.request = request
+    return request(method, params, function(failure, result)
+      if failure then
+        refusal = failure.message
+        vim.lsp.stop_client(client.id, true)
+      else
+        done(failure, result)
+      end
+    end, ...)
   end
 end
 
@@ -91,7 +138,11 @@ local function on_exit(code, signal)
   end
   inform(connection.lost)
   local failure = { message = "The server ended before it answered. It is started again; what was said is kept." }
-  if code == 0 and signal == 0 then
+  if refusal then
+    failure, refusal = { message = refusal, told = true }, nil
+    tell(failure.message)
+    give_up(failure)
+  elseif code == 0 and signal == 0 then
     failure = { message = "The server was stopped. :Ullage starts it again." }
     give_up(failure)
   elseif hopeless() then
@@ -226,6 +277,7 @@ function connection.setup(options, folder)
     name = NAME,
     cmd = { "ullage", "serve" },
     handlers = connection.handlers,
+    before_init = before_init,
     on_init = on_init,
     on_exit = vim.schedule_wrap(on_exit),
     reuse_client = function(client) -- one server for all folders

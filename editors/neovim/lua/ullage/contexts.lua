@@ -74,6 +74,16 @@ function contexts.use(id, folder)
   inform()
 end
 
+--- A conversation that was erased elsewhere is no folder's any more.
+local function forget_erased(failure, params)
+  if (failure.data or {}).kind == "unknownContext" then
+    local id = (params.arguments and params.arguments[1] or params).contextId
+    for folder, known in pairs(of_folder) do
+      of_folder[folder] = known ~= id and known or nil
+    end
+  end
+end
+
 local function add_folder(folder)
   local added = { uri = vim.uri_from_fname(folder), name = vim.fn.fnamemodify(folder, ":t") }
   connection.notify("workspace/didChangeWorkspaceFolders", { event = { added = { added }, removed = {} } })
@@ -156,6 +166,7 @@ connection.on("context/statusChanged", function(status)
   contexts.statuses[status.context.id] = status
   inform()
 end)
+table.insert(connection.refused, forget_erased)
 table.insert(connection.ready, return_to_all)
 table.insert(connection.lost, function()
   contexts.statuses = {}
