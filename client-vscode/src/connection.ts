@@ -41,7 +41,7 @@ export class Connection implements vscode.Disposable {
   #health: Health = { state: "starting" };
   #client: Client | undefined;
   #starting: Promise<void> | undefined;
-  #restarting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
   #ending: Promise<void> = Promise.resolve();
   #abort = new AbortController();
   #tokens = 0;
@@ -74,11 +74,12 @@ export class Connection implements vscode.Disposable {
   }
 
   /** End the server, and whatever is being prepared for it, and start it anew. */
-  restart(): Promise<void> {
-    this.#restarting ??= this.#restart().finally(() => {
-      this.#restarting = undefined;
+  async restart(): Promise<void> {
+    this.#stopping ??= this.#stop().finally(() => {
+      this.#stopping = undefined;
     });
-    return this.#restarting;
+    await this.#stopping;
+    await this.start();
   }
 
   /** Waits while the server is starting; rejects with a `Failure`. */
@@ -136,11 +137,15 @@ export class Connection implements vscode.Disposable {
       return await client.ask<R>(method, params, token);
     } catch (error) {
       const failure = Failure.of(error);
-      if (["internal", "invalidParams"].includes(failure.kind)) log.error(`${method}:`, failure.data.reason);
+      if (["internal", "invalidParams"].includes(failure.kind))
+        log.error(`${method}:`, failure.data.reason ?? failure.message);
       if (failure.kind === "internal") void this.#mend();
+      if (failure.kind !== "serverLost") throw failure;
       // Noticed here before the client tells: whoever tries again at once shall wait for the next server.
-      if (failure.kind === "serverLost") void this.#lost(client);
-      throw failure;
+      void this.#lost(client);
+      throw this.#health.state === "failed"
+        ? new Failure("serverLost", this.#health.problem.message)
+        : failure;
     }
   }
 
@@ -241,11 +246,12 @@ export class Connection implements vscode.Disposable {
     if (this.#client !== client) return; // it is being started or ended, and whoever does that sees it
     this.#client = undefined;
     log.error("The server ended without having been asked to.");
-    this.#become({ state: "starting" });
     this.#ending = client.kill();
+    // Whoever was waiting for an answer is told at once whether another server follows.
+    if (this.#crashes.add(Date.now())) return this.#giveUp(GIVEN_UP);
+    this.#become({ state: "starting" });
     await this.#ending;
-    if (this.#crashes.add(Date.now())) this.#giveUp(GIVEN_UP);
-    else await this.start();
+    await this.start();
   }
 
   /** What looks like a defect of the server may be a package of it that is damaged. */
@@ -263,13 +269,12 @@ export class Connection implements vscode.Disposable {
     }
   }
 
-  async #restart(): Promise<void> {
+  async #stop(): Promise<void> {
     this.#abort.abort();
     await this.#starting;
     this.#crashes.forget();
     if (!this.#disposed) this.#become({ state: "starting" });
     await this.#endClient();
-    await this.start();
   }
 
   async #endClient(): Promise<void> {
@@ -280,9 +285,7 @@ export class Connection implements vscode.Disposable {
   }
 
   #configured(event: vscode.ConfigurationChangeEvent): void {
-    // A restart that is on its way may have read what the setting was.
-    if (event.affectsConfiguration("ullage.extension"))
-      void Promise.resolve(this.#restarting).then(() => this.restart());
+    if (event.affectsConfiguration("ullage.extension")) void this.restart();
     else if (event.affectsConfiguration("ullage"))
       void this.#client
         ?.settingsChanged()

@@ -80,8 +80,9 @@ const REMEDIES: Readonly<Partial<Record<Kind, Remedy>>> = {
   internal: SHOW_LOG,
 };
 
-export function remedyFor({ kind }: Failure): Remedy | undefined {
-  return REMEDIES[kind];
+/** `takeOver` helps where another window writes the context; undefined where it is not known which context that is. */
+export function remedyFor(failure: Failure, takeOver: Remedy | undefined): Remedy | undefined {
+  return isElsewhere(failure) ? takeOver : REMEDIES[failure.kind];
 }
 
 /** A line that can't be read is the person's to mend, and the server says how. */
@@ -89,6 +90,6 @@ export function sentenceFor({ kind, message, data }: Failure): string {
   return kind === "invalidParams" && typeof data.reason === "string" ? data.reason : message;
 }
 
-export function isElsewhere({ kind, data }: Failure): boolean {
+function isElsewhere({ kind, data }: Failure): boolean {
   return kind === "contextBusy" && data.reason === "elsewhere";
 }

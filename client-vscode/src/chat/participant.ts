@@ -5,7 +5,7 @@ import type { Contexts } from "../contexts.ts";
 import { Failure } from "../failures.ts";
 import type { ChatResult, Context, EventKind, Partial } from "../protocol.ts";
 import { type Attachment, written } from "./attachments.ts";
-import { type Followup, followups, isElsewhere, lineOf, RETRY, remedyFor, sentenceFor } from "./lines.ts";
+import { type Followup, followups, lineOf, RETRY, remedyFor, sentenceFor } from "./lines.ts";
 import type { Precedence } from "./precedence.ts";
 
 const ID = "ullage.context";
@@ -149,8 +149,8 @@ export class Participant implements vscode.Disposable {
     if (context) this.#contexts.failed(context.id, failure);
     const query = `@ullage ${command ? `/${command} ` : ""}${prompt}`;
     const again: Again = { query, attachFiles: references.flatMap(({ value }) => fileOf(value)) };
-    const takeOver = { title: "Take Over", command: TAKE_OVER, arguments: [context, again] };
-    const remedy = isElsewhere(failure) ? takeOver : remedyFor(failure);
+    const takeOver = context && { title: "Take Over", command: TAKE_OVER, arguments: [context, again] };
+    const remedy = remedyFor(failure, takeOver);
     if (remedy) stream.button(remedy);
     return { errorDetails: { message: sentenceFor(failure) }, metadata };
   }

@@ -19,6 +19,8 @@ export class TokenCounts {
   readonly #counts = new Map<string, number>();
   readonly #waiting = new Map<string, Map<string, Waiting>>();
   readonly #asking = new Set<string>();
+  /** What was asked before models were counted in another way is not remembered. */
+  #generation = 0;
 
   constructor(ask: Ask, kept = KEPT) {
     this.#ask = ask;
@@ -37,6 +39,7 @@ export class TokenCounts {
 
   /** To be called when models are counted in another way. */
   forget(): void {
+    this.#generation += 1;
     this.#counts.clear();
   }
 
@@ -64,6 +67,7 @@ export class TokenCounts {
   }
 
   async #answer(model: string, queue: ReadonlyMap<string, Waiting>): Promise<void> {
+    const generation = this.#generation;
     const counts = await this.#ask(
       model,
       Array.from(queue.values(), ({ text }) => text),
@@ -71,7 +75,7 @@ export class TokenCounts {
     let index = 0;
     for (const [key, { text, answers }] of queue) {
       const count = counts[index++];
-      if (count !== undefined) this.#remember(key, count);
+      if (count !== undefined && generation === this.#generation) this.#remember(key, count);
       for (const answer of answers) answer(count ?? estimate(text));
     }
   }

@@ -104,7 +104,12 @@ export const unloadModel: Action = async (parts) => {
 };
 
 async function switchTo({ contexts }: Parts, contextId: string): Promise<void> {
-  await waited(() => contexts.switchTo(contextId));
+  try {
+    await waited(() => contexts.switchTo(contextId));
+  } catch (error) {
+    contexts.failed(contextId, error);
+    throw error;
+  }
 }
 
 /** Those of the folder first, then those of each other workspace under its name. */

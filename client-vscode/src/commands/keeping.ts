@@ -4,13 +4,15 @@ import { ProblemError, SHOW_LOG } from "../failures.ts";
 import { counted, filled, moment, oneLine, snapshotFigures } from "../figures.ts";
 import { log } from "../log.ts";
 import type { Context, ExportParams, SnapshotInfo } from "../protocol.ts";
+import { LARGEST_BODY, tooLarge } from "../server/outgoing.ts";
 import { carryOut, type Parts, say, within } from "./action.ts";
 import { undoing } from "./room.ts";
 
-/** A request's body may have 64 MiB, and text grows a little on its way. */
-const LARGEST_IMPORT = 48 * 2 ** 20;
 /** Of a snapshot that is looked at. */
 const SHOWN = 200;
+const RESTORED = "Its messages take the place of the window; undo takes it back";
+const READ = "Its messages are shown; the window stays as it is";
+const DELETED = "It is deleted for good, once you have confirmed that; the window stays as it is";
 const FILTERS = { Markdown: ["md"], JSON: ["json"] };
 
 const PREVIEW: vscode.QuickInputButton = {
@@ -38,7 +40,7 @@ export const snapshot = within(async ({ connection }, context) => {
 });
 
 export const restore = within(async (parts, context, target) => {
-  const chosen = target?.snapshot ?? (await askForSnapshot(parts, context));
+  const chosen = target?.snapshot ?? (await askForSnapshot(parts, context, RESTORED));
   if (!chosen) return;
   const params = { snapshotId: chosen.id, contextId: context.id };
   const { usage } = await parts.connection.request("context/snapshot/restore", params);
@@ -46,12 +48,12 @@ export const restore = within(async (parts, context, target) => {
 });
 
 export const previewSnapshot = within(async (parts, context, target) => {
-  const chosen = target?.snapshot ?? (await askForSnapshot(parts, context));
+  const chosen = target?.snapshot ?? (await askForSnapshot(parts, context, READ));
   if (chosen) await preview(parts, chosen);
 });
 
 export const deleteSnapshot = within(async (parts, context, target) => {
-  const chosen = target?.snapshot ?? (await askForSnapshot(parts, context));
+  const chosen = target?.snapshot ?? (await askForSnapshot(parts, context, DELETED));
   if (chosen) await erase(parts, chosen);
 });
 
@@ -103,16 +105,18 @@ async function preview(
   );
 }
 
-/** With the newest first; one of them may also be erased from here. */
-async function askForSnapshot(parts: Parts, { id, name }: Context): Promise<SnapshotInfo | undefined> {
+/** With the newest first; one of them may also be erased from here. `consequence`: what comes of choosing one. */
+async function askForSnapshot(
+  parts: Parts,
+  { id, name }: Context,
+  consequence: string,
+): Promise<SnapshotInfo | undefined> {
   const { snapshots, unreadable } = await parts.connection.request("context/snapshot/list", {
     contextId: id,
   });
   const pick = vscode.window.createQuickPick<vscode.QuickPickItem & { snapshot?: SnapshotInfo }>();
   pick.title = `Ullage: snapshots of ${name}`;
-  pick.placeholder = snapshots.length
-    ? "Its messages take the place of the window; undo takes it back"
-    : "No snapshot yet";
+  pick.placeholder = snapshots.length ? consequence : "No snapshot yet";
   pick.matchOnDescription = pick.matchOnDetail = true;
   pick.items = [
     ...snapshots.toReversed().map((each) => ({ ...itemOf(each), snapshot: each })),
@@ -161,12 +165,7 @@ async function erase({ connection }: Parts, { id, summary, createdAt }: Snapshot
 /** Undefined, with a sentence, for what can't be a conversation. */
 async function textOf(file: vscode.Uri): Promise<string | undefined> {
   const { size } = await onDisk(file, vscode.workspace.fs.stat(file));
-  if (size > LARGEST_IMPORT) {
-    say(
-      "The file is larger than 48 MB, more than one import may have. Split it and import the parts one after the other.",
-    );
-    return undefined;
-  }
+  if (size > LARGEST_BODY) throw tooLarge(); // and is not even read
   const bytes = await onDisk(file, vscode.workspace.fs.readFile(file));
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -16,11 +16,14 @@ export const search: Action = async (parts) => {
   let waiting: NodeJS.Timeout | undefined;
   const find = async (query: string) => {
     pick.busy = true;
-    const hits = query.trim()
-      ? (await parts.connection.request("context/search", { query, limit: HITS })).hits
-      : [];
-    if (pick.value === query) pick.items = hits.map((hit) => ({ ...hitItem(hit, names), hit }));
-    pick.busy = false;
+    try {
+      const hits = query.trim()
+        ? (await parts.connection.request("context/search", { query, limit: HITS })).hits
+        : [];
+      if (pick.value === query) pick.items = hits.map((hit) => ({ ...hitItem(hit, names), hit }));
+    } finally {
+      pick.busy = false;
+    }
   };
   pick.onDidChangeValue((query) => {
     clearTimeout(waiting);

@@ -3,6 +3,7 @@ import type { CancellationToken, Extension } from "vscode";
 import { LanguageClient, ProgressType } from "vscode-languageclient/node";
 import type { Partial } from "../protocol.ts";
 import { clientOptions } from "./options.ts";
+import { sendable } from "./outgoing.ts";
 import type { Child } from "./process.ts";
 import { Unanswered } from "./unanswered.ts";
 
@@ -26,9 +27,10 @@ export class Client extends LanguageClient {
   }
 
   /** A request that is settled at the process's end at the latest. */
-  ask<R>(method: string, params: unknown, token?: CancellationToken): Promise<R> {
+  async ask<R>(method: string, params: unknown, token?: CancellationToken): Promise<R> {
+    const sent = sendable(params);
     // An undefined token would make it an array of two params.
-    const answer = token ? this.sendRequest<R>(method, params, token) : this.sendRequest<R>(method, params);
+    const answer = token ? this.sendRequest<R>(method, sent, token) : this.sendRequest<R>(method, sent);
     return this.#unanswered.until(answer);
   }
 

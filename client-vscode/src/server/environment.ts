@@ -7,14 +7,14 @@ import { Failure, ProblemError, tell } from "../failures.ts";
 import { log } from "../log.ts";
 import { activeInterpreters } from "./interpreters.ts";
 import {
+  addModules,
   discard,
-  findDamage,
+  findFault,
   type Kit,
   type Made,
   makeEnvironment,
   python,
   readMade,
-  removeUnfinished,
 } from "./making.ts";
 import { cancelled, incomplete, installationProblem, serverMissing } from "./problems.ts";
 import type { Command } from "./process.ts";
@@ -59,9 +59,9 @@ export class Environment implements vscode.Disposable {
     const { key } = await this.#kit();
     const made = await readMade(this.#root, key);
     if (!made) return true;
-    const damage = (await findDamage(made.site)) ?? (await importDamage(made));
-    if (damage === undefined) return false;
-    log.warn(`The server's environment is damaged and is made anew: ${damage}`);
+    const fault = await findFault(made, SMALL_MODEL_MODULES);
+    if (fault === undefined) return false;
+    log.warn(`The server's environment is damaged and is made anew: ${fault}`);
     await discard(this.#root, key);
     return true;
   }
@@ -122,25 +122,18 @@ export class Environment implements vscode.Disposable {
   async #addSmallModel(report: Report, outer: AbortSignal): Promise<boolean> {
     try {
       const command = await this.#command(report, outer, "install-model", "--yes");
-      await this.#clearSmallModel(); // of a window that was closed in the middle
-      await inProgress(DOWNLOADING_MODEL, report, outer, (running) => run(command, running));
+      const made = setting("server") ? undefined : await readMade(this.#root, (await this.#kit()).key);
+      await inProgress<unknown>(DOWNLOADING_MODEL, report, outer, (running) => {
+        const install = () => run(command, running);
+        return made ? addModules(made, SMALL_MODEL_MODULES, running, install) : install();
+      });
       return true;
     } catch (error) {
       log.error("The small model was not installed:", error);
-      await this.#clearSmallModel();
       if (error instanceof RunFailure) void tell(installationProblem(SMALL_MODEL, error.said));
       else if (error instanceof ProblemError && !error.known) void tell(error.problem);
       return false;
     }
-  }
-
-  /** Take out what there is of it where it is not whole. */
-  async #clearSmallModel(): Promise<void> {
-    const made = setting("server") ? undefined : await readMade(this.#root, (await this.#kit()).key);
-    if (!made) return;
-    await removeUnfinished(made.site, SMALL_MODEL_MODULES).catch((error) =>
-      log.warn("What there was of the small model could not be removed:", error),
-    );
   }
 }
 
@@ -152,15 +145,6 @@ function requireTrust(): void {
 function setting(name: "server" | "python"): string {
   const value = vscode.workspace.getConfiguration("ullage.extension").get<unknown>(name);
   return String(value ?? "").trim();
-}
-
-async function importDamage(made: Made): Promise<string | undefined> {
-  try {
-    await run(python(made, "-c", "import ullage"), { withinMs: PROBE_MS });
-    return undefined;
-  } catch (error) {
-    return `${error}`;
-  }
 }
 
 function findMakerHere(running: Running): Promise<Maker> {

@@ -4,10 +4,10 @@
 // `<key>.json` that names the folder to use. That file is written last. Nothing is ever changed in place: the window
 // of an older version may be running what stands beside it.
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { ProblemError } from "../failures.ts";
+import { isAlive, withLock } from "./lock.ts";
 import { broken, installationProblem } from "./problems.ts";
 import type { Command } from "./process.ts";
 import type { Maker } from "./python.ts";
@@ -29,8 +29,7 @@ export interface Made {
 
 const WHAT = "Ullage's server";
 const OLD_AFTER_MS = 7 * 24 * 3600 * 1000;
-const LOCK_REFRESHED_MS = 10_000;
-const LOCK_ABANDONED_MS = 60_000;
+const IMPORTED_WITHIN_MS = 10_000;
 const IMPORTS =
   "import sysconfig, ullage.app.application, ullage.app.parts; print(sysconfig.get_path('purelib'))";
 
@@ -120,12 +119,35 @@ function pythonIn(folder: string): string {
   return process.platform === "win32" ? join(folder, "Scripts", "python.exe") : join(folder, "bin", "python");
 }
 
+/**
+ * What keeps the server from being imported. Modules that a window may be installing at this moment are left out, and
+ * so is what says nothing about files: that Python was killed, came too late or could not be started.
+ */
+export async function findFault(made: Made, leftOut: string[]): Promise<string | undefined> {
+  const isMeant = (entry: string) => !leftOut.some((module) => entry.startsWith(`${module}-`));
+  return (await findDamage(made.site, isMeant)) ?? (await pythonDamage(made));
+}
+
+async function pythonDamage(made: Made): Promise<string | undefined> {
+  try {
+    await stat(made.python);
+    await run(python(made, "-c", "import ullage"), { withinMs: IMPORTED_WITHIN_MS });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof RunFailure)) return String(error); // what it is a link to is gone
+    return error.code === null ? undefined : `${error}\n${error.said}`;
+  }
+}
+
 /** The first file of a package that is not as long as it was installed, or that is gone. */
-export async function findDamage(site: string, prefix = ""): Promise<string | undefined> {
+export async function findDamage(
+  site: string,
+  isMeant = (_entry: string): boolean => true,
+): Promise<string | undefined> {
   const entries = await readdir(site).catch(() => undefined);
   if (!entries) return site;
-  const packages = entries.filter((entry) => entry.endsWith(".dist-info") && entry.startsWith(prefix));
-  if (packages.length === 0) return join(site, `${prefix}*.dist-info`);
+  const packages = entries.filter((entry) => entry.endsWith(".dist-info") && isMeant(entry));
+  if (packages.length === 0) return join(site, "*.dist-info");
   const damages = await Promise.all(packages.map((name) => damageOf(site, name)));
   return damages.find((damage) => damage !== undefined);
 }
@@ -149,12 +171,44 @@ async function damageOf(site: string, name: string): Promise<string | undefined>
   return (await Promise.all(checks)).find((damage) => damage !== undefined);
 }
 
+/**
+ * Install modules into an environment, one window at a time: what another has unpacked in part looks like what a closed
+ * one has left. Where another has installed them meanwhile nothing is done. Failed, nothing unfinished is left.
+ */
+export async function addModules(
+  { folder, site }: Made,
+  modules: string[],
+  running: Running,
+  install: () => Promise<unknown>,
+): Promise<void> {
+  await withLock(join(folder, "modules.lock"), running.signal, async () => {
+    if ((await unfinished(site, modules)).length === 0) return;
+    await removeUnfinished(site, modules, running);
+    try {
+      await install();
+    } catch (error) {
+      await removeUnfinished(site, modules, running);
+      throw error;
+    }
+  });
+}
+
+async function unfinished(site: string, modules: string[]): Promise<string[]> {
+  const damages = await Promise.all(
+    modules.map((module) => findDamage(site, (entry) => entry.startsWith(`${module}-`))),
+  );
+  return modules.filter((_, index) => damages[index] !== undefined);
+}
+
 /** Packages that were cut off in the middle would pass for installed ones. */
-export async function removeUnfinished(site: string, modules: string[]): Promise<void> {
-  for (const module of modules) {
-    if (!(await findDamage(site, `${module}-`))) continue;
-    const parts = (await readdir(site)).filter((name) => name === module || name.startsWith(`${module}-`));
+async function removeUnfinished(site: string, modules: string[], { heard }: Running): Promise<void> {
+  const cutOff = await unfinished(site, modules);
+  const isPart = (name: string) => cutOff.some((module) => name === module || name.startsWith(`${module}-`));
+  try {
+    const parts = (await readdir(site)).filter(isPart);
     await Promise.all(parts.map((name) => remove(join(site, name))));
+  } catch (error) {
+    heard?.(`What there was of ${cutOff.join(", ")} could not be removed: ${error}`);
   }
 }
 
@@ -176,56 +230,6 @@ async function removeLeftovers(root: string, key: string): Promise<void> {
     const folder = join(root, entry.name);
     if (!entry.isDirectory() || used.some((made) => made?.folder === folder)) continue;
     if (maker === process.pid || !isAlive(maker)) await removeIfPossible(folder);
-  }
-}
-
-async function withLock<T>(
-  file: string,
-  signal: AbortSignal | undefined,
-  work: () => Promise<T>,
-): Promise<T> {
-  while (!(await take(file))) {
-    signal?.throwIfAborted();
-    if (await isAbandoned(file)) await rm(file, { force: true });
-    else await sleep(300);
-  }
-  const held = setInterval(() => {
-    const now = new Date();
-    void utimes(file, now, now).catch(() => undefined);
-  }, LOCK_REFRESHED_MS);
-  try {
-    return await work();
-  } finally {
-    clearInterval(held);
-    await rm(file, { force: true });
-  }
-}
-
-async function take(file: string): Promise<boolean> {
-  try {
-    await writeFile(file, String(process.pid), { flag: "wx" });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
-  }
-}
-
-/** Its holder is gone, or has long given no sign: after a restart of the machine its number may be another's. */
-async function isAbandoned(file: string): Promise<boolean> {
-  try {
-    const [holder, { mtimeMs }] = await Promise.all([readFile(file, "utf8"), stat(file)]);
-    return !isAlive(Number(holder)) || Date.now() - mtimeMs > LOCK_ABANDONED_MS;
-  } catch {
-    return false; // released meanwhile
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

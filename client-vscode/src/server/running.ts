@@ -11,13 +11,18 @@ export interface Running {
   withinMs?: number;
 }
 
-/** Rejected with where a program did not end well; `said` are the last lines of what it wrote. */
+/**
+ * Rejected with where a program did not end well; `said` are the last lines of what it wrote, `code` is null where it
+ * could not be started or was killed.
+ */
 export class RunFailure extends Error {
   readonly said: string;
+  readonly code: number | null;
 
-  constructor(command: Command, how: string, said: string) {
+  constructor(command: Command, how: string, said: string, code: number | null) {
     super(`${command.file} ${command.args.slice(0, 4).join(" ")}: ${how}`);
     this.said = said;
+    this.code = code;
   }
 }
 
@@ -26,11 +31,15 @@ export async function run(command: Command, running: Running = {}): Promise<stri
   const { signal, heard = () => undefined, env = process.env, withinMs } = running;
   signal?.throwIfAborted();
   const child = await Child.start(command, heard, { env, withDescendants: true }).catch((error) => {
-    throw new RunFailure(command, String(error.code), String(error));
+    throw new RunFailure(command, String(error.code), String(error), null);
   });
   child.stdin.end();
   child.hearOutput(heard);
-  const kill = () => child.kill();
+  let isKilled = false; // Windows gives what was killed a code all the same
+  const kill = () => {
+    isKilled = true;
+    child.kill();
+  };
   signal?.addEventListener("abort", kill);
   const timer = withinMs === undefined ? undefined : setTimeout(kill, withinMs);
   const { code, signal: by } = await child.ended;
@@ -38,7 +47,7 @@ export async function run(command: Command, running: Running = {}): Promise<stri
   signal?.removeEventListener("abort", kill);
   signal?.throwIfAborted();
   const said = child.lastLines.join("\n");
-  if (code !== 0) throw new RunFailure(command, by ?? `code ${code}`, said);
+  if (code !== 0) throw new RunFailure(command, by ?? `code ${code}`, said, isKilled ? null : code);
   return said;
 }
 

@@ -33,6 +33,10 @@ describe("the language model that other extensions get", () => {
     assert.equal(await model.countTokens("one two three"), 5);
   });
 
+  it("takes a text that was cut in the middle of a character", async () => {
+    assert.equal(await model.countTokens("one two\ud83d"), await model.countTokens("one two\ufffd"));
+  });
+
   it("says in a sentence what does not fit, and sends nothing", async () => {
     const question = [vscode.LanguageModelChatMessage.User("word ".repeat(WINDOW))];
     const asking = async () => {

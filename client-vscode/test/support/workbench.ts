@@ -61,6 +61,17 @@ export class Workbench {
     else query.set(path.endsWith(".code-workspace") ? "workspace" : "folder", path);
     if (payload !== undefined) query.set("payload", JSON.stringify(payload));
     await this.#loading(() => this.page.goto(`${this.server.url}/?${query}`));
+    if (query.has("workspace") && this.server.hasHands) await this.#seeFolders();
+  }
+
+  /** In a browser VS Code now and then opens a workspace without its folders, and has to load it again. */
+  async #seeFolders(): Promise<void> {
+    await until("the workspace's folders", async () => {
+      const hand = await this.hand;
+      if (await hand.run((api) => Boolean(api.workspace.workspaceFolders?.length))) return true;
+      await this.reload();
+      return false;
+    });
   }
 
   async reload(): Promise<void> {
@@ -128,7 +139,9 @@ export class Workbench {
   async #find(text: string, row: Locator): Promise<void> {
     await this.dismiss();
     await until(`a choice for ${text}`, async () => {
-      return (await this.#ask(text)) && (await hasWorked(row.click({ timeout: 3000 })));
+      if ((await this.#ask(text)) && (await hasWorked(row.click({ timeout: 3000 })))) return true;
+      await this.dismiss(); // it searches anew only when it is opened anew
+      return false;
     });
   }
 
@@ -302,21 +315,13 @@ export class Workbench {
     await this.page.locator(".tab.active").filter({ hasText: name }).waitFor();
   }
 
-  /** Adds a folder to a window on one alone: VS Code loads it anew as a window on several. */
+  /** Adds a folder to a window that has several; in one of a single folder VS Code would load everything anew. */
   async addFolder(path: string): Promise<void> {
-    const add = async (hand: Hand) =>
-      hand.run((api, added) => {
-        const folders = api.workspace.workspaceFolders ?? [];
-        api.workspace.updateWorkspaceFolders(folders.length, 0, { uri: api.Uri.file(added) });
-      }, path);
-    // In a browser VS Code now and then loads the one folder again instead, and has to be asked once more.
-    await until("several folders", async () => {
-      await this.#loading(async () => {
-        const loaded = this.page.waitForEvent("framenavigated", (frame) => frame === this.page.mainFrame());
-        await Promise.all([loaded, add(await this.hand)]);
-      });
-      return new URL(this.page.url()).searchParams.has("workspace");
-    });
+    const hand = await this.hand;
+    await hand.run((api, added) => {
+      const folders = api.workspace.workspaceFolders ?? [];
+      api.workspace.updateWorkspaceFolders(folders.length, 0, { uri: api.Uri.file(added) });
+    }, path);
   }
 
   /** Turns VS Code's own chat on, which brings the agents; on a new profile it waits for a sign-in that nobody needs here. */

@@ -18,13 +18,18 @@ test("a folder that becomes one of several keeps its conversation, and the statu
   const window = await machine.open("first");
   await fill(await window.hand, 0.5);
   await window.statusItem(HALF_FULL).waitFor();
-  const second = machine.editor.folder("second", { "second.md": "# Second\n" });
-  await window.addFolder(second);
+  const [first, second, third] = ["first", "second", "third"].map((name) =>
+    machine.editor.folder(name, { [`${name}.md`]: `# ${name}\n` }),
+  ) as [string, string, string];
+  await window.go(machine.editor.workspaceFile("several", [first, second]));
   await window.statusItem(HALF_FULL).waitFor();
   await window.openFile("second.md");
   await window.statusItem(EMPTY).waitFor();
-  await window.openFile("notes.md");
+  await window.openFile("first.md");
   await window.statusItem(HALF_FULL).waitFor();
+  await window.addFolder(third);
+  await window.openFile("third.md");
+  await window.statusItem(EMPTY).waitFor();
   await window.close();
 });
 

@@ -1,20 +1,32 @@
 // Real environments of a real Python, installed from a wheel that needs nothing else: nothing is downloaded.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  chmod,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
 import { ProblemError } from "../../src/failures.ts";
 import {
+  addModules,
   discard,
   findDamage,
+  findFault,
   type Kit,
   type Made,
   makeEnvironment,
   python,
   readMade,
-  removeUnfinished,
 } from "../../src/server/making.ts";
 import { findMaker, PROBE } from "../../src/server/python.ts";
 import { run, which } from "../../src/server/running.ts";
@@ -35,6 +47,8 @@ with zipfile.ZipFile(sys.argv[1], "w") as wheel:
         wheel.writestr(name, text)
 `;
 
+const OFFLINE = new Error("offline");
+
 let folder: string;
 let root: string;
 let kit: Kit;
@@ -47,7 +61,7 @@ before(async () => {
   kit = await wheelOf("whole", "print('imported')");
   // What a window left that was killed while it made one.
   await mkdir(join(root, `${kit.key}-${await endedProcess()}-0a1b2c`, "bin"), { recursive: true });
-  await writeFile(join(root, `${kit.key}.lock`), await endedProcess());
+  await writeFile(join(root, `${kit.key}.lock`), `${await endedProcess()} 0a1b2c`);
   [made, madeBeside] = await Promise.all([
     makeEnvironment(root, kit, maker, {}),
     makeEnvironment(root, kit, maker, {}),
@@ -112,14 +126,53 @@ test("an environment without packages is damaged", async () => {
   assert.ok(await findDamage(join(folder, "nowhere")));
 });
 
-test("a package that was cut off in the middle is taken out, others stay", async () => {
+test("modules that a window is installing at this moment are no fault of the environment", async () => {
+  const site = await copyOfSite("installing");
+  await mkdir(join(site, "engine-2.0.dist-info"));
+  assert.match((await findFault({ ...made, site }, [])) ?? "", /engine-2\.0\.dist-info/);
+  assert.equal(await findFault({ ...made, site }, ["engine"]), undefined);
+});
+
+test("a server that can't be imported is a fault, with what Python said", async () => {
+  assert.match((await findFault({ ...made, python: await pythonThat("exit 1") }, [])) ?? "", /code 1/);
+});
+
+test("a Python that is gone is a fault", async () => {
+  assert.match((await findFault({ ...made, python: join(folder, "gone") }, [])) ?? "", /gone/);
+});
+
+test("a Python that was killed or that the system could not start is no fault of the environment", async () => {
+  assert.equal(await findFault({ ...made, python: await pythonThat("kill -KILL $$") }, []), undefined);
+  const locked = await pythonThat("exit 1");
+  await chmod(locked, 0o600);
+  assert.equal(await findFault({ ...made, python: locked }, []), undefined);
+});
+
+test("of a module that was cut off in the middle nothing is left where it can't be installed", async () => {
   const site = await copyOfSite("unfinished");
-  await mkdir(join(site, "engine"));
-  await writeFile(join(site, "engine/__init__.py"), "");
-  await removeUnfinished(site, ["engine", "ullage"]);
+  await unpackHalf(site, "engine");
+  const adding = addModules({ ...made, folder, site }, ["engine", "ullage"], {}, () =>
+    Promise.reject(OFFLINE),
+  );
+  await assert.rejects(adding, OFFLINE);
   const left = await readdir(site);
   assert.ok(!left.includes("engine"));
   assert.ok(left.includes("ullage"));
+});
+
+test("two windows that install a module at once leave it to one of them, and it is whole", async () => {
+  const site = await copyOfSite("two-windows");
+  let installations = 0;
+  const install = async () => {
+    installations++;
+    await unpackHalf(site, "engine");
+    for (let look = 0; look < 100; look++) await readdir(site); // the other one looks meanwhile
+    await writeFile(join(site, "engine-2.0.dist-info", "RECORD"), "engine/__init__.py,,0\n");
+  };
+  const add = () => addModules({ ...made, folder, site }, ["engine"], {}, install);
+  await Promise.all([add(), add()]);
+  assert.equal(installations, 1);
+  assert.equal(await findDamage(site), undefined);
 });
 
 test("cancelled in the middle, nothing is left of it", async () => {
@@ -168,6 +221,21 @@ test("a discarded environment is gone", async () => {
   await discard(root, kit.key);
   assert.deepEqual(await readdir(root), []);
 });
+
+/** As pip leaves it in the middle: some files, and no record of them. */
+async function unpackHalf(site: string, module: string): Promise<void> {
+  await mkdir(join(site, module));
+  await writeFile(join(site, module, "__init__.py"), "");
+  await mkdir(join(site, `${module}-2.0.dist-info`));
+}
+
+/** A program in Python's place. */
+async function pythonThat(does: string): Promise<string> {
+  const file = join(folder, `python that does ${does.replaceAll("$", "")}`);
+  await writeFile(file, `#!/bin/sh\n${does}\n`);
+  await chmod(file, 0o700);
+  return file;
+}
 
 async function copyOfSite(name: string): Promise<string> {
   const site = join(folder, `site-${name}`);

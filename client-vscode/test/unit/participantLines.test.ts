@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { followups, isElsewhere, lineOf, RETRY, remedyFor, sentenceFor } from "../../src/chat/lines.ts";
+import { followups, lineOf, RETRY, remedyFor, sentenceFor } from "../../src/chat/lines.ts";
 import { Failure } from "../../src/failures.ts";
 import { LINES } from "../../src/protocol.ts";
 
@@ -71,12 +71,15 @@ test("every button's command is the extension's or VS Code's own", () => {
     "noServer",
   ] as const;
   for (const kind of kinds) {
-    const command = remedyFor(new Failure(kind, ""))?.command ?? "";
+    const command = remedyFor(new Failure(kind, ""), undefined)?.command ?? "";
     assert.ok(command.startsWith("workbench.") || own.includes(command), `${kind}: ${command}`);
   }
 });
 
-test("only a context that is written elsewhere can be taken over", () => {
-  const busy = (reason: string) => isElsewhere(new Failure("contextBusy", "Busy.", { reason }));
-  assert.deepEqual([busy("elsewhere"), busy("answering")], [true, false]);
+test("only a context that is written elsewhere can be taken over, and only where it is known which one that is", () => {
+  const takeOver = { title: "Take Over", command: "ullage.takeOver" };
+  const busy = (reason: string) => new Failure("contextBusy", "Busy.", { reason });
+  assert.equal(remedyFor(busy("elsewhere"), takeOver), takeOver);
+  assert.equal(remedyFor(busy("elsewhere"), undefined), undefined);
+  assert.equal(remedyFor(busy("answering"), takeOver), undefined);
 });

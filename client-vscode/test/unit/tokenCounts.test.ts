@@ -99,3 +99,13 @@ test("when models are counted otherwise, all is asked anew", async () => {
   await counts.count("m", "a");
   assert.equal(asked.length, 2);
 });
+
+test("what was asked before models are counted otherwise is answered, and asked anew", async () => {
+  let asked = 0;
+  const counts = new TokenCounts(async () => {
+    if (++asked === 1) counts.forget();
+    return [asked];
+  });
+  assert.equal(await counts.count("m", "a"), 1);
+  assert.equal(await counts.count("m", "a"), 2);
+});
