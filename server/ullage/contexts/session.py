@@ -33,7 +33,8 @@ class Session:
     without success or taken back, ``wanted_tokens`` when the person took it back, ``rejected_summaries`` how many
     summaries in a row were not acceptable. ``requests`` are those that compress it by request, and the guard's clear;
     ``keeping`` are the snapshots of it that are being made. ``partings`` counts those who are letting go of it at this
-    moment, and ``reductions`` those who are making room in it.
+    moment, and ``reductions`` those who are making room in it. ``compression_ratio`` is that of the last compression,
+    behind the epoch of the window that it was looked up for.
     """
 
     state: ContextState
@@ -58,6 +59,7 @@ class Session:
     attempted_tokens: int | None = None
     wanted_tokens: int | None = None
     rejected_summaries: int = 0
+    compression_ratio: tuple[int, float] | None = None
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

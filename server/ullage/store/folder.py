@@ -55,17 +55,21 @@ def open_folder(directory: str | Path | None = None) -> StorageFolder:
     return folder
 
 
-def make_private(inside: Path) -> None:
-    """Make one folder inside the storage folder, closed to others; InvalidArgument where a link or a file stands."""
+def make_private(inside: Path) -> bool:
+    """Make one folder inside the storage folder, closed to others; InvalidArgument where a link or a file stands.
+    Whether it was not there before."""
     try:
-        with suppress(FileExistsError):
-            inside.mkdir(mode=FOLDER_MODE)
+        is_new = not os.path.lexists(inside)
+        if is_new:
+            with suppress(FileExistsError):
+                inside.mkdir(mode=FOLDER_MODE)
         if not stat.S_ISDIR(inside.lstat().st_mode):
             raise NotADirectoryError(inside.name)
         _close_to_others(inside)
     except OSError as error:
         text = f"{inside.name}, in the storage folder, is not a folder that can be used. Move it away, or: {_ADVICE}"
         raise InvalidArgument(text, "storageDirectory") from error
+    return is_new
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -287,10 +287,8 @@ class SnapshotFiles:
     def _make_folder(self, context_id: str) -> None:
         """InvalidArgument where a link is in its place."""
         for each in (self.folder.snapshots, self.folder.snapshots_of(context_id)):
-            is_new = not each.exists()
             try:
-                make_private(each)
-                if is_new:
+                if make_private(each):
                     sync_folder(each.parent)
             except OSError as error:
                 raise not_taken(error) from error

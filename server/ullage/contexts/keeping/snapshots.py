@@ -212,7 +212,7 @@ class Snapshots:
 
         before = self.totals.before_adding(session.id)
         try:
-            write = asyncio.to_thread(self._write, header, state)
+            write = asyncio.to_thread(self._write, header, session, state)
             stored = await finish(write, then_cancel=True)
             kept = await self.sessions.change(session, plan, in_place=False) is not None
         finally:
@@ -242,15 +242,19 @@ class Snapshots:
             compression_ratio=1.0,  # looked up where the file is written
         )
 
-    def _write(self, header: SnapshotHeader, state: ContextState) -> StoredSnapshot:
+    def _write(self, header: SnapshotHeader, session: Session, state: ContextState) -> StoredSnapshot:
         """On a thread: it takes as long as the disk does."""
-        header = attrs.evolve(header, compression_ratio=self._compression_ratio(header.context_id))
+        header = attrs.evolve(header, compression_ratio=self._compression_ratio(session, state))
         return self.files.write(header, _content(state))
 
-    def _compression_ratio(self, context_id: str) -> float:
-        last = self.sessions.store.run_blocking(lambda store: store.latest_undoable(context_id, ("compress",)))
-        ratio = last.operation.detail.get("ratio") if last else None
-        return float(ratio) if isinstance(ratio, (int, float)) else 1.0
+    def _compression_ratio(self, session: Session, state: ContextState) -> float:
+        known = session.compression_ratio
+        if known is None or known[0] != state.epoch:
+            last = self.sessions.store.run_blocking(lambda store: store.latest_undoable(session.id, ("compress",)))
+            ratio = last.operation.detail.get("ratio") if last else None
+            known = state.epoch, float(ratio) if isinstance(ratio, (int, float)) else 1.0
+            session.compression_ratio = known
+        return known[1]
 
     async def _still_there(self, state: ContextState) -> bool:
         """Whether everything that was in this window is still in the history."""
