@@ -64,9 +64,11 @@ class TestMaking:
         assert info.summary.endswith("…")
 
     async def test_it_knows_the_ratio_of_the_compression_before_it(self, here: Place, session: Session) -> None:
-        await here.window(session, *session.state.messages[1:], kind="compress", detail={"ratio": 0.25})
-        info = await here.snapshots.create(session.id)
-        assert info.metadata.compression_ratio == 0.25
+        ratios = [(await here.snapshots.create(session.id)).metadata.compression_ratio]
+        for ratio in (0.25, 0.5):
+            await here.window(session, *session.state.messages, kind="compress", detail={"ratio": ratio})
+            ratios += [(await here.snapshots.create(session.id)).metadata.compression_ratio for _ in range(2)]
+        assert ratios == [1.0, 0.25, 0.25, 0.5, 0.5]
 
     @pytest.mark.parametrize("summary", ["", "  \n", "x" * 2001])
     async def test_a_summary_that_says_nothing_or_too_much_is_refused(
